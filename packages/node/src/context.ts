@@ -1,0 +1,59 @@
+/** What every service of a node knows of its network and of the tokens it has loaded. */
+import type { Address, Bytes32, Domain, JournalInput, Membership, Refusal, TokenRef, TokenRules } from '@smartlayer/protocol'
+
+/** Parameters that all nodes of a network share. Times in milliseconds. */
+export type NetworkParameters = {
+  readonly leaseMs: number
+  readonly epsilonMs: number
+  readonly heartbeatMs: number
+  /** Service nodes per instance. */
+  readonly replicas: number
+  /** How long to wait before a message without answer is sent again. */
+  readonly retryMs: number
+}
+
+export const LOCAL_PARAMETERS: NetworkParameters = {
+  leaseMs: 3_000,
+  epsilonMs: 200,
+  heartbeatMs: 500,
+  replicas: 3,
+  retryMs: 250,
+}
+
+/** Gas caps of a script's handlers (design 40-economy, Who pays for what). */
+export type GasCaps = { readonly query: bigint; readonly update: bigint; readonly load: bigint }
+
+/** A smart token whose script was fetched, checked and loaded: everything a node needs to order and run it. */
+export type LoadedToken = {
+  readonly ref: TokenRef
+  readonly token: Bytes32
+  readonly instance: Bytes32
+  readonly rules: TokenRules
+  readonly gas: GasCaps
+  /** Checks a body against the declared schema before it is journaled; undefined when it fits. */
+  readonly checkBody: (input: JournalInput) => Refusal | undefined
+  /** The scope that a query needs; empty for public ones, undefined for unknown methods. */
+  readonly queryScope: (method: string) => string | undefined
+  /** Where an effect's requests may go, as base URL; undefined when the token does not declare the effect. */
+  readonly effectTarget: (effect: string) => string | undefined
+  readonly timeoutMs: (effect: string) => number
+}
+
+/** The tokens this node has loaded. Loading may ask chain and network; look-ups never do. */
+export type TokenBook = {
+  byInstance(instance: Bytes32): LoadedToken | undefined
+  /** Any loaded token of this contract: its rules name issuers and lanes of the whole type. */
+  byContract(contract: Address): LoadedToken | undefined
+  /** Loads the script of a token by chain, content hash and signature. Throws `token.*`, `script.*`, `chain.*`. */
+  load(ref: TokenRef): Promise<LoadedToken>
+}
+
+export type NodeContext = {
+  readonly networkId: Bytes32
+  readonly domain: Domain
+  readonly easDomain: Domain
+  readonly parameters: NetworkParameters
+  /** The members of the current epoch. */
+  readonly membership: () => Membership
+  readonly tokens: TokenBook
+}

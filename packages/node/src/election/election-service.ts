@@ -1,0 +1,159 @@
+/** A home anchor's part in elections: it reports, votes, renews and takes releases, for every instance it is home of. */
+import {
+  type Address,
+  accepted,
+  type Bytes32,
+  checkCertificate,
+  checkPlacement,
+  digestOf,
+  GENESIS,
+  type Hex,
+  type Home,
+  homeOf,
+  learnPlacement,
+  memberOf,
+  Placement,
+  placementHash,
+  Release,
+  Renew,
+  Report,
+  release,
+  renew,
+  report,
+  type SignedReport,
+  type Struct,
+  type VerifiedReport,
+  type Verdict,
+  vote,
+} from '@smartlayer/protocol'
+import type { NodeContext } from '../context.ts'
+import type { Ports } from '../ports/ports.ts'
+import type { PostOffice } from '../wire/post-office.ts'
+import type { RecordBook } from './record-book.ts'
+
+export class ElectionService {
+  readonly #ports: Pick<Ports, 'identity' | 'telemetry'>
+  readonly #context: NodeContext
+  readonly #post: PostOffice
+  readonly #book: RecordBook
+
+  constructor(ports: Pick<Ports, 'identity' | 'telemetry'>, context: NodeContext, post: PostOffice, book: RecordBook) {
+    this.#ports = ports
+    this.#context = context
+    this.#post = post
+    this.#book = book
+    post.on('prepare', (from, message) => this.#prepare(from, message))
+    post.on('placement-proposal', (from, message) => this.#vote(from, message))
+    post.on('placement', (_, message) => this.#learn(message.certified))
+    post.on('renew-request', (from, message) => this.#renew(from, message))
+    post.on('release', (_, message) => this.#release(message))
+  }
+
+  home(instance: Bytes32): Home {
+    return homeOf(instance, this.#context.membership(), this.#ports.identity.crypto.keccak)
+  }
+
+  #prepare(from: Address, { instance, term }: { instance: Bytes32; term: bigint }): void {
+    if (!this.#context.tokens.byInstance(instance)) return
+    this.#book.change(instance, (record, context) => {
+      const certificate = record.certified?.head ?? GENESIS
+      const decision = report(record, { term, from, certificate }, this.home(instance), context)
+      if (!accepted(decision)) return this.#refuse(from, { instance, about: 'prepare', decision })
+      const { record: next, sign } = decision.value
+      const known = next.certified
+      const stillTrue = known ? known.head.hash === sign.certificateHash : sign.certificateN === 0n
+      if (!stillTrue) return undefined
+      const signed: SignedReport = { report: sign, signature: this.#sign(Report, sign), certificate: known?.certificate }
+      return { record: next, perform: () => this.#post.send(from, { type: 'report', signed }) }
+    })
+  }
+
+  #vote(from: Address, proposal: { placement: Placement; reports: readonly SignedReport[] }): void {
+    const { placement } = proposal
+    const { instance } = placement
+    if (!this.#context.tokens.byInstance(instance)) return
+    const home = this.home(instance)
+    const own = proposal.reports.filter((signed) => signed.report.instance === instance)
+    const reports = own.flatMap((signed) => this.verifyReport(signed, home) ?? [])
+    const hash = placementHash(placement, this.#context.domain, this.#ports.identity.crypto.keccak)
+    const membership = this.#context.membership()
+    const isServiceNode = (node: Address) => memberOf(membership, node)?.role === 'service'
+    this.#book.change(instance, (record, context) => {
+      const decision = vote(record, { placement, hash, reports, from }, { home, isServiceNode }, context)
+      if (!accepted(decision)) return this.#refuse(from, { instance, about: 'placement-proposal', decision })
+      const signature = this.#sign(Placement, placement)
+      return {
+        record: decision.value.record,
+        perform: () => this.#post.send(from, { type: 'vote', instance, placement: hash, signature }),
+      }
+    })
+  }
+
+  #learn(certified: { placement: Placement; votes: readonly Hex[] }): void {
+    const { instance } = certified.placement
+    if (!this.#context.tokens.byInstance(instance)) return
+    const checked = checkPlacement(certified, this.home(instance), this.#door())
+    if (!accepted(checked)) return
+    this.#book.change(instance, (record) => ({ record: learnPlacement(record, certified, checked.value) }))
+  }
+
+  #renew(from: Address, { instance, renew: request }: { instance: Bytes32; renew: Renew }): void {
+    this.#book.change(instance, (record, context) => {
+      if (record.placement?.placement.executor !== from) return undefined
+      const decision = renew(record, request, context)
+      if (!accepted(decision)) return this.#refuse(from, { instance, about: 'renew-request', decision })
+      const { record: next, sign } = decision.value
+      const signature = this.#sign(Renew, sign)
+      return { record: next, perform: () => this.#post.send(from, { type: 'renewed', instance, renew: sign, signature }) }
+    })
+  }
+
+  #release({ instance, release: message, signature }: { instance: Bytes32; release: Release; signature: Hex }): void {
+    const { domain } = this.#context
+    const { keccak, recover } = this.#ports.identity.crypto
+    const signer = recover(digestOf(Release, message, domain, keccak), signature)
+    if (!signer) return
+    this.#book.change(instance, (record) => {
+      const decision = release(record, message, signer)
+      return accepted(decision) ? { record: decision.value } : undefined
+    })
+  }
+
+  /** Checks a report's signature and the certificate that proves it; undefined when either does not hold. */
+  verifyReport({ report: body, signature, certificate }: SignedReport, home: Home): VerifiedReport | undefined {
+    const { keccak, recover } = this.#ports.identity.crypto
+    const anchor = recover(digestOf(Report, body, this.#context.domain, keccak), signature)
+    if (!anchor || !home.anchors.includes(anchor)) return undefined
+    if (body.certificateN === 0n) return { anchor, report: body }
+    if (!certificate) return undefined
+    const checked = checkCertificate(certificate, home, this.#door())
+    if (!accepted(checked)) return undefined
+    const { head } = checked.value
+    const proven =
+      certificate.entry.instance === body.instance &&
+      head.hash === body.certificateHash &&
+      head.n === body.certificateN &&
+      head.term === body.certificateTerm
+    return proven ? { anchor, report: body } : undefined
+  }
+
+  #door() {
+    return { domain: this.#context.domain, crypto: this.#ports.identity.crypto }
+  }
+
+  #sign<T>(type: Struct<T>, value: T): Hex {
+    const { signer, crypto } = this.#ports.identity
+    return signer.sign(digestOf(type, value, this.#context.domain, crypto.keccak))
+  }
+
+  #refuse(
+    to: Address,
+    { instance, about, decision }: { instance: Bytes32; about: string; decision: Verdict<unknown> },
+  ): undefined {
+    if (decision.verdict === 'accept') return undefined
+    const facts = JSON.stringify(decision.facts, (_, value) => (typeof value === 'bigint' ? String(value) : value))
+    this.#ports.telemetry.log('debug', 'election.refused', { instance, about, to, code: decision.code, facts })
+    this.#post.send(to, { type: 'refused', instance, about, code: decision.code, facts: facts.slice(0, 1024) })
+    return undefined
+  }
+}

@@ -1,0 +1,90 @@
+/** The records of all instances at one home anchor: decided serially per instance, durable before anything leaves. */
+import { type AnchorContext, type AnchorRecord, type Bytes32, clockIsSane, emptyRecord, SmartLayerError } from '@smartlayer/protocol'
+import type { NodeContext } from '../context.ts'
+import type { Ports } from '../ports/ports.ts'
+import type { Write } from '../ports/store.ts'
+import { Serial } from '../serial.ts'
+import { decodeJson, decodeRecord, encodeJson, encodeRecord } from './record-store.ts'
+
+/** Events that may wait for one instance. */
+const QUEUE_LIMIT = 1024
+const CLOCK_KEY = 'clock'
+const RECORD_PREFIX = 'record/'
+const INSTANCE_LIMIT = 100_000
+
+/** What a decision asks for: the new record, what else to write with it, and what to do once all of it is durable. */
+export type Change = {
+  readonly record: AnchorRecord
+  readonly writes?: readonly Write[]
+  readonly perform?: () => void
+}
+
+export class RecordBook {
+  readonly #ports: Pick<Ports, 'store' | 'clock' | 'identity' | 'telemetry'>
+  readonly #context: NodeContext
+  readonly #records = new Map<Bytes32, AnchorRecord>()
+  readonly #serial: Serial
+  readonly #startedAt: number
+  readonly #restarted: boolean
+  #highWater: bigint
+
+  constructor(ports: Pick<Ports, 'store' | 'clock' | 'identity' | 'telemetry'>, context: NodeContext) {
+    this.#ports = ports
+    this.#context = context
+    this.#serial = new Serial(QUEUE_LIMIT, (error) => {
+      ports.telemetry.log('error', 'record.change_failed', { error })
+    })
+    const mark = ports.store.get(CLOCK_KEY)
+    this.#highWater = mark ? BigInt((decodeJson(mark) as { highWater: string }).highWater) : 0n
+    for (const [, value] of ports.store.range({ from: RECORD_PREFIX, to: `${RECORD_PREFIX}~`, limit: INSTANCE_LIMIT })) {
+      const record = decodeRecord(value)
+      this.#records.set(record.instance, record)
+    }
+    this.#startedAt = ports.clock.monotonic()
+    this.#restarted = this.#records.size > 0
+  }
+
+  get instances(): readonly Bytes32[] {
+    return [...this.#records.keys()]
+  }
+
+  get(instance: Bytes32): AnchorRecord {
+    return this.#records.get(instance) ?? emptyRecord(instance)
+  }
+
+  /** The rules' view of now. Throws `election.clock` when the clock stands below what it showed before. */
+  anchorContext(): AnchorContext {
+    const { clock, identity } = this.#ports
+    const { leaseMs, epsilonMs } = this.#context.parameters
+    const now = clock.now()
+    if (!clockIsSane(now, this.#highWater)) throw SmartLayerError.of('election.clock', { now, highest: this.#highWater })
+    const settledAfter = this.#startedAt + leaseMs + 2 * epsilonMs
+    return {
+      self: identity.signer.address,
+      now,
+      settled: !this.#restarted || clock.monotonic() > settledAfter,
+      leaseMs: BigInt(leaseMs),
+      epsilonMs: BigInt(epsilonMs),
+    }
+  }
+
+  /** Runs `decide` on the present record, alone for this instance; its change is on disk before `perform` runs. */
+  change(instance: Bytes32, decide: (record: AnchorRecord, context: AnchorContext) => Change | undefined): void {
+    this.#serial.run(instance, async () => {
+      const context = this.anchorContext()
+      const change = decide(this.get(instance), context)
+      if (!change) return
+      const writes = change.writes ?? []
+      if (change.record !== this.#records.get(instance)) {
+        await this.#ports.store.commit([
+          ...writes,
+          { key: RECORD_PREFIX + instance, value: encodeRecord(change.record) },
+          { key: CLOCK_KEY, value: encodeJson({ highWater: String(context.now) }) },
+        ])
+        if (context.now > this.#highWater) this.#highWater = context.now
+        this.#records.set(instance, change.record)
+      } else if (writes.length > 0) await this.#ports.store.commit(writes)
+      change.perform?.()
+    })
+  }
+}

@@ -1,0 +1,342 @@
+/** A home anchor's part in journals: it accepts, holds, commits, keeps and serves the entries of its instances. */
+import {
+  Accept,
+  type Address,
+  acceptEntry,
+  accepted,
+  type AnchorRecord,
+  type Bytes32,
+  type Certificate,
+  type CertifiedEntry,
+  type CertifiedPlacement,
+  type CertifiedRenewal,
+  type CommitProof,
+  checkCertificate,
+  checkCommit,
+  checkInput,
+  checkPlacement,
+  checkRenewal,
+  cursorAfter,
+  digestOf,
+  Entry,
+  entryCarries,
+  entryHash,
+  Held,
+  type Head,
+  type Hex,
+  type Home,
+  holdEntry,
+  type JournaledEntry,
+  learnCertificate,
+  learnCommit,
+  learnPlacement,
+  type Place,
+  placementHash,
+  type Refusal,
+  type Verdict,
+  type VerifiedProposal,
+} from '@smartlayer/protocol'
+import type { LoadedToken, NodeContext } from '../context.ts'
+import type { ElectionService } from '../election/election-service.ts'
+import type { Change, RecordBook } from '../election/record-book.ts'
+import type { Ports } from '../ports/ports.ts'
+import type { Write } from '../ports/store.ts'
+import type { PostOffice } from '../wire/post-office.ts'
+import { EntryStore } from './entry-store.ts'
+
+export const JOURNAL_PAGE_LIMIT = 64
+
+type ServicePorts = Pick<Ports, 'store' | 'identity' | 'telemetry'>
+type Parts = { post: PostOffice; book: RecordBook; election: ElectionService }
+type Proposed = { proposed: JournaledEntry; placement: CertifiedPlacement; predecessor: Certificate | undefined }
+
+export class JournalService {
+  readonly #ports: ServicePorts
+  readonly #context: NodeContext
+  readonly #parts: Parts
+  readonly #entries: EntryStore
+  readonly #leases = new Map<Bytes32, CertifiedRenewal>()
+
+  constructor(ports: ServicePorts, context: NodeContext, parts: Parts) {
+    this.#ports = ports
+    this.#context = context
+    this.#parts = parts
+    this.#entries = new EntryStore(ports.store)
+    parts.post.on('proposal', (from, message) => this.#propose(from, message as Proposed))
+    parts.post.on('certificate', (from, message) => this.#hold(from, message.certificate))
+    parts.post.on('committed', (from, message) => this.#commit(from, message.journaled, message.proof as CommitProof))
+    parts.post.on('lease', (_, message) => this.#lease(message.instance, message.certified))
+    parts.post.on('journal-request', (from, { instance, from: n, limit }) => this.#serve(from, { instance, n, limit }))
+    parts.post.on('journal-range', (from, message) => this.#take(from, message as Range))
+  }
+
+  /** Committed entries from place `from` on, with the proof that commits the last of them. */
+  page(instance: Bytes32, from: bigint, limit: number): { entries: readonly JournaledEntry[]; proof: CommitProof | undefined } {
+    const rows = this.#entries.committed(instance, from, Math.min(limit, JOURNAL_PAGE_LIMIT) + 1)
+    for (let last = Math.min(rows.length, limit) - 1; last >= 0; last--) {
+      const proof = rows[last]!.proof ?? provenByNext(rows[last]!.journaled, rows[last + 1]?.journaled)
+      if (proof) return { entries: rows.slice(0, last + 1).map((row) => row.journaled), proof }
+    }
+    return { entries: [], proof: undefined }
+  }
+
+  /** The placement and its latest renewal, as votes prove them. */
+  placement(instance: Bytes32): { certified: CertifiedPlacement; lease: CertifiedRenewal | undefined } | undefined {
+    const known = this.#parts.book.get(instance).placement
+    if (!known) return undefined
+    const lease = this.#leases.get(instance)
+    const current = lease?.renew.placement === known.hash ? lease : undefined
+    return { certified: { placement: known.placement, votes: known.votes }, lease: current }
+  }
+
+  #propose(from: Address, message: Proposed): void {
+    const { instance } = message.proposed.entry
+    const token = this.#context.tokens.byInstance(instance)
+    if (!token) return
+    const home = this.#parts.election.home(instance)
+    this.#parts.book.change(instance, (record, context) => {
+      const checked = this.#checkProposal(record, message, { token, home })
+      if (!accepted(checked)) return this.#refuse(from, { instance, about: 'proposal', decision: checked })
+      const { proposal, previousTime, writes } = checked.value
+      const known = learnPlacement(record, message.placement, proposal.placement.hash)
+      const decision = acceptEntry(known, proposal, { previousTime }, context)
+      if (!accepted(decision)) return this.#refuse(from, { instance, about: 'proposal', decision })
+      const { record: next, sign: place } = decision.value
+      const signature = this.#sign(Accept, place)
+      return { record: next, writes, perform: () => this.#parts.post.send(from, { type: 'accepted', place, signature }) }
+    })
+  }
+
+  /** The door: signatures, the chain before the entry, and the entry's own input. */
+  #checkProposal(
+    record: AnchorRecord,
+    { proposed, placement, predecessor }: Proposed,
+    { token, home }: { token: LoadedToken; home: Home },
+  ): Verdict<{ proposal: VerifiedProposal; previousTime: bigint; writes: readonly Write[] }> {
+    const { entry, executorSignature } = proposed
+    const { keccak, recover } = this.#ports.identity.crypto
+    const placed = this.#checkedPlacement(record, placement, home)
+    if (!accepted(placed)) return placed
+    const digest = digestOf(Entry, entry, this.#context.domain, keccak)
+    const executor = recover(digest, executorSignature)
+    if (!executor) return refuse('journal.not_executor', { executor: placement.placement.executor })
+    const before = predecessor && this.#checkedCertificate(record, predecessor, home)
+    if (before && !accepted(before)) return before
+    const tip = this.#entries.tip(entry.instance, entry.previous)
+    if (!tip) {
+      this.#repair(entry.instance, record)
+      return { verdict: 'ignore', code: 'journal.body_missing', facts: { n: entry.n - 1n } }
+    }
+    const carried = this.#checkCarried(proposed, { token, executor, cursors: tip.cursors })
+    if (carried) return carried
+    const hash = entryHash(entry, this.#context.domain, keccak)
+    const proposal = { entry, hash, executor, placement: { ...placement, hash: placed.value }, predecessor: before?.value }
+    const writes = [this.#entries.entryWrite({ ...proposed, certificate: undefined }, hash, tip.cursors)]
+    return { verdict: 'accept', value: { proposal, previousTime: tip.time, writes } }
+  }
+
+  #checkCarried(
+    { entry, input }: JournaledEntry,
+    { token, executor, cursors }: { token: LoadedToken; executor: Address; cursors: Parameters<typeof checkInput>[1]['cursors'] },
+  ): Refusal | undefined {
+    const malformed = token.checkBody(input)
+    if (malformed) return malformed
+    const { crypto } = this.#ports.identity
+    const anchors = this.#context.membership().members.filter((m) => m.role === 'anchor').map((m) => m.node)
+    const checked = checkInput(input, {
+      networkId: this.#context.networkId,
+      domain: this.#context.domain,
+      easDomain: this.#context.easDomain,
+      crypto,
+      rules: token.rules,
+      instance: token.instance,
+      cursors,
+      executor,
+      anchors,
+      time: entry.time,
+    })
+    if (!accepted(checked)) return checked
+    return entryCarries(entry, checked.value) ? undefined : refuse('journal.input', { detail: 'the entry names another input' })
+  }
+
+  #hold(from: Address, certificate: Certificate): void {
+    const { instance } = certificate.entry
+    const home = this.#parts.election.home(instance)
+    this.#parts.book.change(instance, (record, context) => {
+      const checked = this.#checkedCertificate(record, certificate, home)
+      if (!accepted(checked)) return undefined
+      const tip = this.#entries.tip(instance, certificate.entry.previous)
+      const journaled = this.#entries.entry(instance, checked.value.head.hash)
+      if (!journaled || !tip) {
+        this.#repair(instance, record)
+        const decision = { verdict: 'ignore', code: 'journal.body_missing', facts: { n: certificate.entry.n } } as const
+        return this.#refuse(from, { instance, about: 'certificate', decision })
+      }
+      const decision = holdEntry(record, checked.value, context)
+      if (!accepted(decision)) return this.#refuse(from, { instance, about: 'certificate', decision })
+      const { record: next, sign: place } = decision.value
+      const writes = [this.#entries.entryWrite({ ...journaled, certificate }, checked.value.head.hash, tip.cursors)]
+      const signature = this.#sign(Held, place)
+      return { record: next, writes, perform: () => this.#parts.post.send(from, { type: 'held', place, signature }) }
+    })
+  }
+
+  #commit(from: Address, journaled: JournaledEntry, proof: CommitProof): void {
+    const { instance } = journaled.entry
+    if (!this.#context.tokens.byInstance(instance)) return
+    const home = this.#parts.election.home(instance)
+    this.#parts.book.change(instance, (record) => {
+      if (journaled.entry.n <= record.committed.n) return undefined
+      const checked = checkCommit(proof, home, this.#door())
+      if (!accepted(checked)) return undefined
+      return this.#commitChain(record, [journaled], { head: checked.value, proof }, from)
+    })
+  }
+
+  /** Stores what is new of a chain that ends in a committed entry, or asks for what is missing before it. */
+  #commitChain(
+    record: AnchorRecord,
+    entries: readonly JournaledEntry[],
+    { head, proof }: { head: Head; proof: CommitProof },
+    from: Address,
+  ): Change | undefined {
+    const { instance } = record
+    const { domain } = this.#context
+    const { keccak } = this.#ports.identity.crypto
+    const offered = new Map(entries.map((journaled) => [entryHash(journaled.entry, domain, keccak), journaled]))
+    const chain: { hash: Bytes32; journaled: JournaledEntry }[] = []
+    for (let hash = head.hash; ; ) {
+      const journaled = this.#entries.entry(instance, hash) ?? offered.get(hash)
+      if (!journaled) {
+        this.#repair(instance, record, from)
+        return undefined
+      }
+      if (journaled.entry.n <= record.committed.n) break
+      chain.unshift({ hash, journaled })
+      hash = journaled.entry.previous
+      if (journaled.entry.n === 1n) break
+    }
+    const writes: Write[] = []
+    const first = chain[0]
+    if (!first) return undefined
+    let cursors = this.#entries.tip(instance, first.journaled.entry.previous)?.cursors ?? {}
+    for (const { hash, journaled } of chain) {
+      const ownProof = hash === head.hash ? proof : undefined
+      writes.push(this.#entries.entryWrite(journaled, hash, cursors))
+      writes.push(this.#entries.linkWrite(instance, { n: journaled.entry.n, hash }, ownProof))
+      cursors = cursorAfter(journaled.entry, journaled.input, cursors)
+    }
+    return { record: learnCommit(record, head), writes }
+  }
+
+  #lease(instance: Bytes32, certified: CertifiedRenewal): void {
+    const known = this.#leases.get(instance)
+    if (known && known.renew.placement === certified.renew.placement && known.renew.expires >= certified.renew.expires) return
+    if (!this.#context.tokens.byInstance(instance)) return
+    if (accepted(checkRenewal(certified, this.#parts.election.home(instance), this.#door()))) {
+      this.#leases.set(instance, certified)
+    }
+  }
+
+  /** Committed entries, then the certified ones that are not committed yet. */
+  #serve(to: Address, { instance, n, limit }: { instance: Bytes32; n: bigint; limit: number }): void {
+    const record = this.#parts.book.get(instance)
+    const { entries, proof } = this.page(instance, n, limit)
+    const last = entries.at(-1)?.entry.n ?? n - 1n
+    const tail =
+      last >= record.committed.n && record.certified && record.certified.head.n > record.committed.n
+        ? this.#entries.chain(instance, { after: record.committed.n, head: record.certified.head.hash, limit: JOURNAL_PAGE_LIMIT })
+        : []
+    const placed = this.placement(instance)
+    this.#parts.post.send(to, {
+      type: 'journal-range',
+      instance,
+      placement: placed?.certified,
+      lease: placed?.lease,
+      entries: [...entries, ...(tail ?? [])].slice(0, JOURNAL_PAGE_LIMIT),
+      proof: proof as never,
+    })
+  }
+
+  /** Entries from another home anchor: committed ones are stored as such, certified ones for later reports. */
+  #take(from: Address, { instance, entries, proof }: Range): void {
+    if (!this.#context.tokens.byInstance(instance)) return
+    const home = this.#parts.election.home(instance)
+    if (proof) {
+      this.#parts.book.change(instance, (record) => {
+        const checked = checkCommit(proof, home, this.#door())
+        if (!accepted(checked) || checked.value.n <= record.committed.n) return undefined
+        return this.#commitChain(record, entries, { head: checked.value, proof }, from)
+      })
+    }
+    for (const journaled of entries) {
+      if (journaled.certificate) this.#takeCertified(journaled, journaled.certificate, home)
+    }
+  }
+
+  #takeCertified(journaled: JournaledEntry, certificate: Certificate, home: Home): void {
+    const { instance } = journaled.entry
+    this.#parts.book.change(instance, (record) => {
+      if (journaled.entry.n <= record.committed.n) return undefined
+      const checked = this.#checkedCertificate(record, certificate, home)
+      const tip = this.#entries.tip(instance, journaled.entry.previous)
+      if (!accepted(checked) || !tip) return undefined
+      const writes = [this.#entries.entryWrite(journaled, checked.value.head.hash, tip.cursors)]
+      const reportStands = record.report !== undefined && record.report.term > checked.value.head.term
+      return { record: reportStands ? record : learnCertificate(record, checked.value), writes }
+    })
+  }
+
+  /** The votes of a placement that this anchor knows already are not counted again. */
+  #checkedPlacement(record: AnchorRecord, certified: CertifiedPlacement, home: Home): Verdict<Bytes32> {
+    const hash = placementHash(certified.placement, this.#context.domain, this.#ports.identity.crypto.keccak)
+    if (record.placement?.hash === hash) return { verdict: 'accept', value: hash }
+    return checkPlacement(certified, home, this.#door())
+  }
+
+  #checkedCertificate(record: AnchorRecord, certificate: Certificate, home: Home): Verdict<CertifiedEntry> {
+    const known = record.certified
+    const hash = entryHash(certificate.entry, this.#context.domain, this.#ports.identity.crypto.keccak)
+    return known?.head.hash === hash ? { verdict: 'accept', value: known } : checkCertificate(certificate, home, this.#door())
+  }
+
+  #repair(instance: Bytes32, record: AnchorRecord, from?: Address): void {
+    const self = this.#ports.identity.signer.address
+    const others = this.#parts.election.home(instance).anchors.filter((anchor) => anchor !== self)
+    const asked = from && others.includes(from) ? [from] : others.slice(0, 2)
+    const request = { type: 'journal-request', instance, from: record.committed.n + 1n, limit: JOURNAL_PAGE_LIMIT } as const
+    this.#parts.post.sendAll(asked, request)
+  }
+
+  #door() {
+    return { domain: this.#context.domain, crypto: this.#ports.identity.crypto }
+  }
+
+  #sign(type: typeof Accept | typeof Held, place: Place): Hex {
+    const { signer, crypto } = this.#ports.identity
+    return signer.sign(digestOf(type, place, this.#context.domain, crypto.keccak))
+  }
+
+  #refuse(to: Address, { instance, about, decision }: { instance: Bytes32; about: string; decision: Verdict<unknown> }): undefined {
+    if (decision.verdict === 'accept') return undefined
+    const facts = JSON.stringify(decision.facts, (_, value) => (typeof value === 'bigint' ? String(value) : value))
+    this.#ports.telemetry.log('debug', 'journal.refused', { instance, about, to, code: decision.code, facts })
+    this.#parts.post.send(to, { type: 'refused', instance, about, code: decision.code, facts: facts.slice(0, 1024) })
+    return undefined
+  }
+}
+
+type Range = {
+  readonly instance: Bytes32
+  readonly entries: readonly JournaledEntry[]
+  readonly proof: CommitProof | undefined
+}
+
+function provenByNext(journaled: JournaledEntry, next: JournaledEntry | undefined): CommitProof | undefined {
+  if (!next?.certificate || next.entry.term !== journaled.entry.term) return undefined
+  return { by: 'next', entry: journaled.entry, next: next.certificate }
+}
+
+function refuse(code: Refusal['code'], facts: Refusal['facts']): Refusal {
+  return { verdict: 'reject', code, facts }
+}

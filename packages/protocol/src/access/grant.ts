@@ -1,0 +1,52 @@
+/** When a grant lets a site ask: signed by the holder, checked by anchors, for this token, scope, key and time. */
+import type { Address, Bytes32 } from '../primitives/bytes.ts'
+import { toHex, ZERO_32 } from '../primitives/bytes.ts'
+import type { Crypto } from '../primitives/crypto.ts'
+import { type Domain, digestOf } from '../primitives/domain.ts'
+import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
+import { faultsTolerated } from '../directory/membership.ts'
+import { type AttestedGrant, Grant, GrantCheck } from './messages.ts'
+
+export type GrantContext = {
+  readonly domain: Domain
+  readonly crypto: Crypto
+  /** All anchors of the network; f + 1 of them must have checked the grant. */
+  readonly anchors: readonly Address[]
+  readonly nowS: bigint
+  readonly token: Bytes32
+  /** The key that signed the request. */
+  readonly audience: Address
+  /** The scope that the called method declares; empty for public methods. */
+  readonly scope: string
+  /** The grant that the request names. */
+  readonly grantHash: Bytes32
+}
+
+/** Refuses with the exact reason; a method without scope needs no grant. */
+export function checkGrant(attested: AttestedGrant | undefined, context: GrantContext): Verdict<AttestedGrant | undefined> {
+  if (context.scope === '') return accept(attested)
+  if (!attested || context.grantHash === ZERO_32) return ignore('grant.missing', { scope: context.scope })
+  const { grant } = attested
+  const { domain, crypto, nowS } = context
+  const digest = digestOf(Grant, grant, domain, crypto.keccak)
+  const hash = toHex(digest)
+  if (hash !== context.grantHash) return reject('grant.signature')
+  if (grant.token !== context.token) return reject('grant.token')
+  if (grant.audience !== context.audience) return reject('grant.audience', { expected: grant.audience, actual: context.audience })
+  if (!grant.scopes.includes(context.scope)) {
+    return ignore('scope.not_granted', { granted: grant.scopes.join(' '), needed: context.scope })
+  }
+  if (nowS >= grant.expires) return ignore('grant.expired', { expired: grant.expires, now: nowS })
+  if (crypto.recover(digest, attested.signature) !== grant.holder) return reject('grant.signature')
+  const needed = faultsTolerated(context.anchors.length) + 1
+  const got = countChecks(attested.checks, hash, context)
+  return got < needed ? reject('grant.unattested', { got, needed }) : accept(attested)
+}
+
+/** Distinct anchors whose check of this grant is valid now. */
+function countChecks(checks: AttestedGrant['checks'], grant: Bytes32, { anchors, crypto, domain, nowS }: GrantContext): number {
+  const signers = checks
+    .filter(({ check }) => check.grant === grant && nowS < check.expires)
+    .map(({ check, signature }) => crypto.recover(digestOf(GrantCheck, check, domain, crypto.keccak), signature))
+  return new Set(signers.filter((signer) => signer && anchors.includes(signer))).size
+}

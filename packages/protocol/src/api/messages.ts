@@ -1,0 +1,209 @@
+/** The HTTP API of nodes: every request and answer as a shape, the same for server, SDK and documentation. */
+import { Action, Query } from '../access/messages.ts'
+import { attestationShape } from '../attestation/envelope.ts'
+import { SealingKey } from '../execution/messages.ts'
+import { Executed } from '../journal/messages.ts'
+import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
+import { address, bool, bytes, bytes32, uint } from '../primitives/struct.ts'
+import { Receipt } from '../stream/messages.ts'
+import {
+  attestedGrantShape,
+  BODY_LIMIT,
+  certifiedPlacementShape,
+  certifiedRenewalShape,
+  commitProofShape,
+  journaledEntryShape,
+  streamItemShape,
+  TOKEN_TEXT_LIMIT,
+} from '../wire/messages.ts'
+
+const MEMBER_LIMIT = 10_000
+const PAGE_LIMIT = 256
+
+export const memberShape = record({
+  node: address,
+  role: oneOfText('anchor', 'service'),
+  transportKey: bytes32,
+  overlay: text(255),
+  api: text(255),
+  operator: bytes32,
+  platform: bytes32,
+  stake: uint(256),
+})
+
+/** GET /v1/network: what a client must know to verify. It checks members against the chain, or against f + 1 anchors. */
+export const networkInfoShape = record({
+  networkId: bytes32,
+  chainId: uint(64),
+  registry: address,
+  tokenRegistry: address,
+  eas: address,
+  easVersion: text(16),
+  epoch: uint(64),
+  beacon: bytes32,
+  members: listOf(memberShape, MEMBER_LIMIT),
+  parameters: record({ leaseMs: uint(64), epsilonMs: uint(64), replicas: integer(1, 31) }),
+})
+export type NetworkInfo = ShapeOf<typeof networkInfoShape>
+
+/** GET /v1/tokens/:token/placement: where a token lives, with the votes that prove it. */
+export const placementInfoShape = record({
+  token: text(TOKEN_TEXT_LIMIT),
+  instance: bytes32,
+  scriptHash: bytes32,
+  certified: certifiedPlacementShape,
+  lease: optional(certifiedRenewalShape),
+})
+export type PlacementInfo = ShapeOf<typeof placementInfoShape>
+
+/** POST /v1/attestations, and the receipt that comes back. */
+export const publishRequestShape = streamItemShape
+export const receiptInfoShape = record({ receipt: Receipt, signatures: listOf(signature, 31) })
+export type ReceiptInfo = ShapeOf<typeof receiptInfoShape>
+
+/** GET /v1/streams/:stream and /v1/streams/:stream/subsets/:subset: where to continue. */
+export const streamHeadShape = record({
+  stream: bytes32,
+  epoch: uint(64),
+  sequence: uint(64),
+  head: bytes32,
+  frozenAfter: optional(uint(64)),
+})
+export type StreamHead = ShapeOf<typeof streamHeadShape>
+export const subsetHeadShape = record({ stream: bytes32, subset: bytes32, sequence: uint(64), head: bytes32 })
+export type SubsetHead = ShapeOf<typeof subsetHeadShape>
+export const streamPageShape = record({ items: listOf(streamItemShape, PAGE_LIMIT) })
+
+/** POST /v1/tokens/:token/query. `args` is canonical JSON text; its hash is in the signed query. */
+export const queryRequestShape = record({
+  query: Query,
+  signature,
+  args: text(BODY_LIMIT),
+  grant: optional(attestedGrantShape),
+})
+export type QueryRequest = ShapeOf<typeof queryRequestShape>
+
+/** POST /v1/tokens/:token/actions. */
+export const actionRequestShape = record({
+  action: Action,
+  signature,
+  args: text(BODY_LIMIT),
+  grant: optional(attestedGrantShape),
+})
+export type ActionRequest = ShapeOf<typeof actionRequestShape>
+
+/** A replica's signed root at the position an answer was computed from. */
+export const signedRootShape = record({ executed: Executed, signature })
+export type SignedRoot = ShapeOf<typeof signedRootShape>
+
+/**
+ * What a query or an action returns: the attestation over `result` (canonical JSON text), the position and root it was
+ * computed from, and the roots that a majority of the replicas signed there.
+ */
+export const answerShape = record({
+  attestation: attestationShape,
+  result: text(BODY_LIMIT),
+  instance: bytes32,
+  method: text(64),
+  n: uint(64),
+  stateRoot: bytes32,
+  roots: listOf(signedRootShape, 31),
+  /** What vouches for the node's code: always this text until nodes carry enclave evidence. */
+  evidence: text(64),
+})
+export type Answer = ShapeOf<typeof answerShape>
+
+/** POST /v1/grants: one anchor's check of a grant that its holder signed. */
+export const grantRequestShape = record({ grant: attestedGrantShape })
+export type GrantRequest = ShapeOf<typeof grantRequestShape>
+
+/** GET /v1/instances/:instance/journal: committed entries in order; `proof` commits the last of them. */
+export const journalPageShape = record({
+  instance: bytes32,
+  entries: listOf(journaledEntryShape, PAGE_LIMIT),
+  proof: optional(commitProofShape),
+})
+export type JournalPage = ShapeOf<typeof journalPageShape>
+
+/** POST /v1/scripts: a script stored by content. */
+export const scriptInfoShape = record({ cid: text(80), scriptHash: bytes32 })
+
+/** GET /v1/sealing-key, and POST /v1/secrets: a secret of a token type, sealed to one node. */
+export const sealingKeyShape = record({ key: SealingKey, signature })
+export const secretRequestShape = record({
+  contract: address,
+  name: text(64),
+  sealed: bytes(8192),
+  time: uint(64),
+  signature,
+})
+export type SecretRequest = ShapeOf<typeof secretRequestShape>
+
+/** GET /v1/status: what a node says of itself. */
+export const instanceStatusShape = record({
+  instance: bytes32,
+  token: text(TOKEN_TEXT_LIMIT),
+  term: uint(64),
+  executor: optional(address),
+  replicas: listOf(address, 31),
+  proposer: optional(address),
+  expires: uint(64),
+  committed: uint(64),
+  executed: optional(uint(64)),
+  confirmed: optional(uint(64)),
+  stateRoot: optional(bytes32),
+  disputed: optional(text(200)),
+  effects: listOf(
+    record({ id: bytes32, name: text(64), status: text(64), attempts: integer(0, 1_000_000), failures: integer(0, 1_000_000) }),
+    64,
+  ),
+})
+export type InstanceStatus = ShapeOf<typeof instanceStatusShape>
+export const statusShape = record({
+  node: address,
+  role: oneOfText('anchor', 'service'),
+  version: text(32),
+  evidence: text(64),
+  ready: bool,
+  reason: text(200),
+  startedAt: uint(64),
+  now: uint(64),
+  epoch: uint(64),
+  block: uint(64),
+  peers: listOf(record({ node: address, connected: bool, lastSeen: uint(64) }), MEMBER_LIMIT),
+  instances: listOf(instanceStatusShape, 1024),
+  streams: listOf(streamHeadShape, 1024),
+})
+export type NodeStatus = ShapeOf<typeof statusShape>
+
+/** One message of the live socket `/v1/events`: what happened at this node, in order. */
+export const nodeEventShape = record({
+  sequence: integer(0, Number.MAX_SAFE_INTEGER),
+  time: uint(64),
+  node: address,
+  event: text(64),
+  facts: text(4096),
+})
+export type NodeEvent = ShapeOf<typeof nodeEventShape>
+
+/** Every refusal over HTTP (RFC 9457), `application/problem+json`. */
+export type Problem = {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly detail: string
+  readonly code: string
+  readonly fix: string
+  readonly request_id: string
+  readonly retryable: boolean
+}
+
+export const NO_EVIDENCE = 'no enclave evidence'
+
+function oneOfText<T extends string>(...values: readonly T[]): { parse(input: unknown, at: string): T; toJson(value: T): unknown } {
+  const shapes = oneOf('value', Object.fromEntries(values.map((value) => [value, record({})])))
+  return {
+    parse: (input, at) => (shapes.parse({ value: input }, at) as { value: T }).value,
+    toJson: (value) => value,
+  }
+}

@@ -1,0 +1,27 @@
+/** Every error code of Smart Layer, gathered from the domains that own them. */
+import { accessErrors } from '../access/errors.ts'
+import { apiErrors } from '../api/errors.ts'
+import { attestationErrors } from '../attestation/errors.ts'
+import { directoryErrors } from '../directory/errors.ts'
+import { electionErrors } from '../election/errors.ts'
+import { executionErrors } from '../execution/errors.ts'
+import { journalErrors } from '../journal/errors.ts'
+import { streamErrors } from '../stream/errors.ts'
+import { operationErrors } from './operation.ts'
+import { scriptErrors } from './script.ts'
+
+export const catalogue = {
+  ...attestationErrors,
+  ...streamErrors,
+  ...directoryErrors,
+  ...electionErrors,
+  ...journalErrors,
+  ...executionErrors,
+  ...accessErrors,
+  ...apiErrors,
+  ...scriptErrors,
+  ...operationErrors,
+} as const
+
+export type Catalogue = typeof catalogue
+export type Code = keyof Catalogue

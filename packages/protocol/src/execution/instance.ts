@@ -1,0 +1,204 @@
+/** The state of an instance and how one committed entry changes it: the same on every replica, bit for bit. */
+import { canonicalJson } from '../attestation/content.ts'
+import { effectIdOf, subsetOf } from '../directory/ids.ts'
+import type { Cursor } from '../journal/input.ts'
+import type { CheckedInput, JournalInput, OutcomeBody } from '../journal/input.ts'
+import { cursorKey, parseReport } from '../journal/input.ts'
+import type { Entry } from '../journal/messages.ts'
+import { type Bytes32, toHex, utf8 } from '../primitives/bytes.ts'
+import type { Hasher } from '../primitives/crypto.ts'
+import { attempted, type Effect, ended, isOpen, OPEN_EFFECT_LIMIT } from './effects.ts'
+import type { TokenRules } from './rules.ts'
+
+/** Largest canonical state of an instance, in UTF-16 units. */
+export const STATE_LIMIT = 65_536
+const SETTLED_EFFECTS_KEPT = 32
+/** Actions of an instance that may be remembered at a time; more must wait until some expire. */
+const ACTIONS_KEPT = 256
+
+/** JSON that a script computes with. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+
+/** One subset that the instance follows: the input's name and the readable key of the subset. */
+export type Topic = { readonly input: string; readonly subset: string }
+
+export type InstanceState = {
+  readonly instance: Bytes32
+  readonly incarnation: string
+  readonly n: string
+  readonly data: Json
+  readonly topics: readonly Topic[]
+  readonly cursors: Readonly<Record<string, { readonly sequence: string; readonly uid: Bytes32 }>>
+  readonly effects: readonly Effect[]
+  /** Actions taken, by digest, until they expire: none is taken twice. */
+  readonly actions: Readonly<Record<Bytes32, string>>
+  /** Why the last input changed nothing, or empty. */
+  readonly refused: string
+}
+
+/** One call of the script. `method` and the JSON input are those of the sandbox contract (docs/spec/token.md). */
+export type HandlerCall = { readonly method: 'init' | 'input' | 'action' | 'outcome'; readonly input: Json }
+
+/** What the script made of a call; `refused` is an error code. The state then stays as it was. */
+export type HandlerResult =
+  | {
+      readonly data: Json
+      readonly effects: readonly { readonly name: string; readonly payload: Json }[]
+      readonly topics: readonly Topic[]
+    }
+  | { readonly refused: string }
+
+export function genesisState(instance: Bytes32, incarnation: bigint): InstanceState {
+  return {
+    instance,
+    incarnation: String(incarnation),
+    n: '0',
+    data: null,
+    topics: [],
+    cursors: {},
+    effects: [],
+    actions: {},
+    refused: '',
+  }
+}
+
+/** The root that replicas sign: keccak of the canonical JSON of the whole state. */
+export function stateRoot(state: InstanceState, keccak: Hasher): Bytes32 {
+  return toHex(keccak(utf8(canonicalJson(state))))
+}
+
+export function cursorsOf(state: InstanceState): Readonly<Record<string, Cursor>> {
+  return Object.fromEntries(
+    Object.entries(state.cursors).map(([key, { sequence, uid }]) => [key, { sequence: BigInt(sequence), uid }]),
+  )
+}
+
+/** The script call that an entry asks for, or undefined when the entry changes only what the network itself keeps. */
+export function handlerCall(
+  state: InstanceState,
+  { entry, input, checked }: { entry: Entry; input: JournalInput; checked: CheckedInput },
+  { rules, keccak }: { rules: TokenRules; keccak: Hasher },
+): HandlerCall | undefined {
+  const common = { state: state.data, instance: state.instance, time: Number(entry.time) }
+  switch (input.kind) {
+    case 'term-start':
+    case 'attempt':
+      return undefined
+    case 'input': {
+      const followed = state.topics.some(
+        (topic) => topic.input === input.name && checked.cursor?.key.endsWith(`:${subsetOf(topic.subset, keccak)}`),
+      )
+      return followed ? { method: 'input', input: { ...common, name: input.name, body: JSON.parse(input.body) } } : undefined
+    }
+    case 'action': {
+      if (checked.uid in state.actions || runningActions(state, entry.time).length >= ACTIONS_KEPT) return undefined
+      return { method: 'action', input: { ...common, name: input.action.name, args: JSON.parse(input.args) } }
+    }
+    case 'outcome':
+      return outcomeCall(state, parseReport(input.body) as OutcomeBody, { common, rules })
+  }
+}
+
+/** The state after a committed entry, given what the script made of its call. Pure, total: a bad entry changes nothing but n. */
+export function applyEntry(
+  state: InstanceState,
+  { entry, input, checked }: { entry: Entry; input: JournalInput; checked: CheckedInput },
+  result: HandlerResult | undefined,
+  { rules, keccak }: { rules: TokenRules; keccak: Hasher },
+): InstanceState {
+  const base = { ...state, n: String(entry.n), refused: '' }
+  const moved = advance(base, { entry, input, checked }, rules)
+  if (!result) return moved
+  if ('refused' in result) return { ...moved, refused: result.refused }
+  const asked = result.effects.map(({ name, payload }, index): Effect => ({
+    id: effectIdOf({ instance: state.instance, incarnation: entry.incarnation, n: entry.n, index }, keccak),
+    name,
+    payload: canonicalJson(payload),
+    status: 'pending',
+    attempts: 0,
+    failures: 0,
+    attemptTerm: '0',
+    notBefore: '0',
+  }))
+  const effects = settledLast([...moved.effects, ...asked])
+  if (effects.filter(isOpen).length > OPEN_EFFECT_LIMIT) return { ...moved, refused: 'effect.too_many' }
+  const next = { ...moved, data: result.data, effects, topics: result.topics }
+  return canonicalJson(next).length > STATE_LIMIT ? { ...moved, refused: 'state.too_large' } : next
+}
+
+/** What the network itself keeps: cursors, effects, actions taken. */
+function advance(
+  state: InstanceState,
+  { entry, input, checked }: { entry: Entry; input: JournalInput; checked: CheckedInput },
+  rules: TokenRules,
+): InstanceState {
+  if (input.kind === 'input' && checked.cursor) {
+    const { key, value } = checked.cursor
+    return { ...state, cursors: { ...state.cursors, [key]: { sequence: String(value.sequence), uid: value.uid } } }
+  }
+  if (input.kind === 'action') return { ...state, actions: rememberAction(state, checked.uid, input.action.expires, entry.time) }
+  if (input.kind !== 'attempt' && input.kind !== 'outcome') return state
+  const report = parseReport(input.body)
+  const effect = state.effects.find((e) => e.id === report?.effect)
+  const rule = effect && Object.hasOwn(rules.effects, effect.name) ? rules.effects[effect.name] : undefined
+  if (!report || !effect || !rule || !isOpen(effect)) return { ...state, refused: 'effect.unknown' }
+  if (input.kind === 'attempt') {
+    return report.attempt === effect.attempts + 1 ? replaced(state, attempted(effect, entry.term)) : state
+  }
+  return effect.status === 'attempting' && report.attempt === effect.attempts
+    ? replaced(state, ended(effect, rule, (report as OutcomeBody).end, entry.time))
+    : { ...state, refused: 'effect.unknown' }
+}
+
+function outcomeCall(
+  state: InstanceState,
+  report: OutcomeBody,
+  { common, rules }: { common: Readonly<Record<string, Json>>; rules: TokenRules },
+): HandlerCall | undefined {
+  const effect = state.effects.find((e) => e.id === report.effect)
+  const rule = effect && Object.hasOwn(rules.effects, effect.name) ? rules.effects[effect.name] : undefined
+  if (!effect || !rule || effect.status !== 'attempting' || effect.attempts !== report.attempt) return undefined
+  const { status } = ended(effect, rule, report.end, 0n)
+  const call = { ...common, name: effect.name, payload: JSON.parse(effect.payload) }
+  if (status === 'succeeded' && report.answer) {
+    const outcome = { kind: 'succeeded', status: report.answer.status, body: bodyOf(report.answer.body) }
+    return { method: 'outcome', input: { ...call, outcome } }
+  }
+  if (status === 'uncertain') {
+    return { method: 'outcome', input: { ...call, outcome: { kind: 'uncertain', attempt: report.attempt, reason: report.reason } } }
+  }
+  return undefined
+}
+
+/** Outside bodies are JSON, or the text itself when they are not. */
+function bodyOf(text: string): Json {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function replaced(state: InstanceState, effect: Effect): InstanceState {
+  return { ...state, effects: state.effects.map((e) => (e.id === effect.id ? effect : e)) }
+}
+
+function settledLast(effects: readonly Effect[]): readonly Effect[] {
+  const settled = effects.filter((effect) => !isOpen(effect))
+  const dropped = new Set(settled.slice(0, Math.max(0, settled.length - SETTLED_EFFECTS_KEPT)))
+  return effects.filter((effect) => !dropped.has(effect))
+}
+
+function rememberAction(state: InstanceState, uid: Bytes32, expires: bigint, time: bigint): InstanceState['actions'] {
+  const kept = runningActions(state, time)
+  return Object.fromEntries(kept.length < ACTIONS_KEPT ? [...kept, [uid, String(expires)]] : kept)
+}
+
+function runningActions(state: InstanceState, time: bigint): [string, string][] {
+  return Object.entries(state.actions).filter(([, until]) => BigInt(until) >= time)
+}
+
+/** The cursor key of a topic, as inputs move it. */
+export function topicCursor(stream: Bytes32, topic: Topic, keccak: Hasher): string {
+  return cursorKey(stream, subsetOf(topic.subset, keccak))
+}

@@ -1,0 +1,19 @@
+/** What the rules must know of a token's script: read once from its signed declaration, the same on every node. */
+import type { Address, Bytes32 } from '../primitives/bytes.ts'
+import type { EffectPolicy } from './effects.ts'
+
+export type InputRule = { readonly issuer: Address; readonly lane: Bytes32 }
+export type ActionRule = { readonly scope: string }
+export type EffectRule = EffectPolicy & {
+  /** The key that signs the outside system's answers; undefined when nobody signs them. */
+  readonly attestedBy: Address | undefined
+}
+
+export type TokenRules = {
+  readonly token: Bytes32
+  readonly tokenType: Bytes32
+  readonly scriptHash: Bytes32
+  readonly inputs: Readonly<Record<string, InputRule>>
+  readonly actions: Readonly<Record<string, ActionRule>>
+  readonly effects: Readonly<Record<string, EffectRule>>
+}

@@ -1,0 +1,87 @@
+/** Hex and bytes: the two shapes in which every id, hash and key travels. */
+
+/** Lowercase 0x-prefixed hex of whole bytes. */
+export type Hex = `0x${string}`
+/** 32 bytes as lowercase hex (66 characters). */
+export type Bytes32 = Hex
+/** A 20-byte EVM address as lowercase hex (42 characters). */
+export type Address = Hex
+
+export const ZERO_32: Bytes32 = `0x${'00'.repeat(32)}`
+export const ZERO_ADDRESS: Address = `0x${'00'.repeat(20)}`
+
+const DIGITS = '0123456789abcdef'
+const PAIRS = Array.from({ length: 256 }, (_, byte) => DIGITS[byte >> 4]! + DIGITS[byte & 15]!)
+
+export function toHex(bytes: Uint8Array): Hex {
+  let hex = '0x'
+  for (const byte of bytes) hex += PAIRS[byte]
+  return hex as Hex
+}
+
+/** Bytes of a hex string; the caller has checked that it is hex (see `isHex`). */
+export function fromHex(hex: Hex): Uint8Array {
+  const bytes = new Uint8Array((hex.length - 2) >> 1)
+  for (let i = 0, at = 2; i < bytes.length; i++, at += 2) {
+    bytes[i] = (nibble(hex.charCodeAt(at)) << 4) | nibble(hex.charCodeAt(at + 1))
+  }
+  return bytes
+}
+
+/** True for lowercase hex of whole bytes, of exactly `size` bytes when given. */
+export function isHex(value: unknown, size?: number): value is Hex {
+  return (
+    typeof value === 'string' &&
+    (size === undefined ? value.length % 2 === 0 : value.length === 2 + size * 2) &&
+    /^0x[0-9a-f]*$/.test(value)
+  )
+}
+
+export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    joined.set(part, at)
+    at += part.length
+  }
+  return joined
+}
+
+/** A non-negative integer as a 32-byte big-endian word. */
+export function uintWord(value: bigint): Uint8Array {
+  const word = new Uint8Array(32)
+  let rest = value
+  for (let at = 31; rest > 0n; at--) {
+    word[at] = Number(rest & 0xffn)
+    rest >>= 8n
+  }
+  return word
+}
+
+/** UTF-8 bytes of a string; lone surrogates become U+FFFD as in TextEncoder. */
+export function utf8(text: string): Uint8Array {
+  const bytes: number[] = []
+  for (const character of text.toWellFormed()) {
+    const code = character.codePointAt(0)!
+    if (code < 0x80) bytes.push(code)
+    else if (code < 0x800) bytes.push(0xc0 | (code >> 6), 0x80 | (code & 63))
+    else if (code < 0x10000) bytes.push(0xe0 | (code >> 12), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63))
+    else {
+      bytes.push(0xf0 | (code >> 18), 0x80 | ((code >> 12) & 63), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63))
+    }
+  }
+  return Uint8Array.from(bytes)
+}
+
+/** Byte-wise comparison, for sorting: negative, zero or positive. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  for (let i = 0; i < a.length && i < b.length; i++) {
+    const difference = a[i]! - b[i]!
+    if (difference !== 0) return difference
+  }
+  return a.length - b.length
+}
+
+function nibble(code: number): number {
+  return code < 58 ? code - 48 : code - 87
+}

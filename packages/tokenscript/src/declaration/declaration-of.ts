@@ -1,0 +1,83 @@
+/** Derives the declaration from what the author wrote, filling in what the build knows: engine, keys and places. */
+import { type Bytes32, SmartLayerError } from '@smartlayer/protocol'
+import type { TokenDefinition } from '../define/token.ts'
+import type { Json } from '../schema/json-schema.ts'
+import { DEFAULT_GAS, DEFAULT_LIMITS, type Declaration } from './declaration.ts'
+import { parseDeclaration } from './parse-declaration.ts'
+
+/** What differs from network to network and so is bound by the build. Addresses in lowercase hex. */
+export type Bindings = {
+  readonly engineId: Bytes32
+  /** Address per issuer name; replaces the one in the definition. */
+  readonly issuers?: Readonly<Record<string, string>>
+  /** Origin and signer per outside name; replaces those in the definition. */
+  readonly outside?: Readonly<Record<string, { readonly url?: string; readonly signer?: string }>>
+}
+
+/**
+ * The declaration of a definition, checked as strictly as one from a stranger.
+ * Throws `script.declaration_invalid` with the path of what is missing or wrong.
+ */
+export function declarationOf(definition: TokenDefinition, bindings: Bindings): Declaration {
+  refuseUnknown(bindings.issuers, definition.issuers, 'issuers')
+  refuseUnknown(bindings.outside, definition.outside, 'outside')
+  const declaration = {
+    format: 1,
+    type: definition.type,
+    version: definition.version,
+    engineId: bindings.engineId,
+    state: definition.state.json,
+    attributes: definition.attributes?.json ?? {},
+    issuers: mapEntries(definition.issuers ?? {}, (issuer, name) => ({
+      address: bindings.issuers?.[name] ?? issuer.address ?? null,
+      lane: issuer.lane,
+    })),
+    outside: mapEntries(definition.outside ?? {}, ({ host, url, signer }, name) => ({
+      host,
+      url: bindings.outside?.[name]?.url ?? url ?? `https://${host}`,
+      signer: bindings.outside?.[name]?.signer ?? signer ?? null,
+    })),
+    inputs: mapEntries(definition.inputs, ({ issuer, wake = false, schema }) => ({
+      issuer,
+      wake,
+      schema: schema.json,
+    })),
+    queries: mapEntries(definition.queries, ({ scope, args, returns }) => ({
+      scope,
+      args: args?.json ?? null,
+      returns: returns.json,
+    })),
+    actions: mapEntries(definition.actions, ({ scope, args }) => ({ scope, args: args?.json ?? null })),
+    effects: mapEntries(definition.effects, (effect) => ({
+      host: effect.host,
+      payload: effect.payload?.json ?? {},
+      answer: effect.answer?.json ?? {},
+      attempts: effect.attempts,
+      timeoutMs: effect.timeoutMs,
+      idempotent: effect.idempotent,
+      attestedBy: effect.attestedBy ?? null,
+    })),
+    secrets: definition.secrets ?? [],
+    gas: { ...DEFAULT_GAS, ...definition.gas },
+    limits: { ...DEFAULT_LIMITS, ...definition.limits },
+    valueAtRisk: definition.valueAtRisk ?? '0',
+    serviceClass: definition.serviceClass ?? 0,
+  }
+  return parseDeclaration(declaration as unknown as Json)
+}
+
+function mapEntries<T, R>(entries: Readonly<Record<string, T>>, map: (entry: T, name: string) => R): Record<string, R> {
+  return Object.fromEntries(Object.entries(entries).map(([name, entry]) => [name, map(entry, name)]))
+}
+
+function refuseUnknown(bound: object | undefined, declared: object | undefined, at: string): void {
+  const names = Object.keys(declared ?? {})
+  for (const name of Object.keys(bound ?? {})) {
+    if (!names.includes(name)) {
+      throw SmartLayerError.of('script.declaration_invalid', {
+        at: `${at}.${name}`,
+        detail: 'the script has no such entry',
+      })
+    }
+  }
+}

@@ -1,0 +1,68 @@
+/** The declaration: everything that a smart token says except its code, readable by machines and by holders. */
+import type { Address, Bytes32 } from '@smartlayer/protocol'
+import type { GasCaps, Limits } from '../define/token.ts'
+import type { JsonSchema } from '../schema/json-schema.ts'
+
+export type { GasCaps, Limits }
+
+export type Named<T> = Readonly<Record<string, T>>
+
+/** Signs inputs: the key, and the lane of its stream for this token type. */
+export type DeclaredIssuer = { readonly address: Address; readonly lane: string }
+/** An outside system: host, origin where it is reached, and the key that signs its answers or null. */
+export type DeclaredOutside = { readonly host: string; readonly url: string; readonly signer: Address | null }
+export type DeclaredInput = { readonly issuer: string; readonly wake: boolean; readonly schema: JsonSchema }
+/** `args` is null when the method takes none. */
+export type DeclaredQuery = { readonly scope: string; readonly args: JsonSchema | null; readonly returns: JsonSchema }
+export type DeclaredAction = { readonly scope: string; readonly args: JsonSchema | null }
+export type DeclaredEffect = {
+  readonly host: string
+  readonly payload: JsonSchema
+  readonly answer: JsonSchema
+  readonly attempts: number
+  readonly timeoutMs: number
+  readonly idempotent: boolean
+  /** A key of `outside` with a signer, or null: then the executor's enclave attests the answer it saw. */
+  readonly attestedBy: string | null
+}
+
+export type Declaration = {
+  readonly format: 1
+  readonly type: string
+  readonly version: string
+  /** sha-256 of the engine's rewritten wasm: gas and semantics belong to it. */
+  readonly engineId: Bytes32
+  readonly state: JsonSchema
+  readonly attributes: JsonSchema
+  readonly issuers: Named<DeclaredIssuer>
+  readonly outside: Named<DeclaredOutside>
+  readonly inputs: Named<DeclaredInput>
+  readonly queries: Named<DeclaredQuery>
+  readonly actions: Named<DeclaredAction>
+  readonly effects: Named<DeclaredEffect>
+  readonly secrets: readonly string[]
+  readonly gas: GasCaps
+  readonly limits: Limits
+  /** Base units of the staked token, decimal. */
+  readonly valueAtRisk: string
+  readonly serviceClass: number
+}
+
+/** Gas per call when the author names none, and the most that may be named (research figures of the pinned engine). */
+export const DEFAULT_GAS: GasCaps = {
+  load: 20_000_000,
+  init: 5_000_000,
+  input: 5_000_000,
+  query: 1_000_000,
+  action: 5_000_000,
+  outcome: 5_000_000,
+  request: 1_000_000,
+}
+export const GAS_LIMIT = 20_000_000
+export const DEFAULT_LIMITS: Limits = { stateBytes: 65_536, effectsPerCall: 8 }
+export const LIMIT_CEILINGS: Limits = { stateBytes: 262_144, effectsPerCall: 32 }
+export const ATTEMPT_LIMIT = 10
+export const TIMEOUT_LIMIT_MS = 30_000
+/** Most entries of each of issuers, outside, inputs, queries, actions, effects and secrets. */
+export const ENTRY_LIMIT = 64
+export const DECLARATION_BYTE_LIMIT = 262_144
