@@ -39,11 +39,16 @@ export type LoadedToken = {
   readonly timeoutMs: (effect: string) => number
 }
 
+/** What holds for every token of one contract. */
+export type LoadedType = { readonly contract: Address; readonly rules: Omit<TokenRules, 'token'> }
+
 /** The tokens this node has loaded. Loading may ask chain and network; look-ups never do. */
 export type TokenBook = {
   byInstance(instance: Bytes32): LoadedToken | undefined
-  /** Any loaded token of this contract: its rules name issuers and lanes of the whole type. */
-  byContract(contract: Address): LoadedToken | undefined
+  /** The rules of a contract whose script was loaded: they name issuers and lanes of the whole type. */
+  byContract(contract: Address): LoadedType | undefined
+  /** Loads the script of a contract. Throws as `load`. */
+  loadType(contract: Address): Promise<LoadedType>
   /** Loads the script of a token by chain, content hash and signature. Throws `token.*`, `script.*`, `chain.*`. */
   load(ref: TokenRef): Promise<LoadedToken>
 }

@@ -21,6 +21,7 @@ import {
   Entry,
   entryCarries,
   entryHash,
+  formatTokenRef,
   Held,
   type Head,
   type Hex,
@@ -240,6 +241,8 @@ export class JournalService {
 
   /** Committed entries, then the certified ones that are not committed yet. */
   #serve(to: Address, { instance, n, limit }: { instance: Bytes32; n: bigint; limit: number }): void {
+    const token = this.#context.tokens.byInstance(instance)
+    if (!token) return
     const record = this.#parts.book.get(instance)
     const { entries, proof } = this.page(instance, n, limit)
     const last = entries.at(-1)?.entry.n ?? n - 1n
@@ -251,6 +254,7 @@ export class JournalService {
     this.#parts.post.send(to, {
       type: 'journal-range',
       instance,
+      token: formatTokenRef(token.ref),
       placement: placed?.certified,
       lease: placed?.lease,
       entries: [...entries, ...(tail ?? [])].slice(0, JOURNAL_PAGE_LIMIT),

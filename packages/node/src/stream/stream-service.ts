@@ -11,6 +11,7 @@ import {
   digestOf,
   freeze,
   type Hex,
+  type Home,
   homeOf,
   type InputData,
   inputContext,
@@ -39,7 +40,7 @@ const RECEIPT_TIMEOUT_MS = 5_000
 type ServicePorts = Pick<Ports, 'store' | 'identity' | 'telemetry' | 'clock'>
 type Opened = { readonly item: StreamItem; readonly uid: Bytes32; readonly data: InputData }
 type Pending = {
-  readonly item: StreamItem
+  readonly home: Home
   readonly signatures: Map<Address, Hex>
   readonly refusals: Map<Address, { code: string; facts: Record<string, unknown> }>
   readonly settle: (result: CertifiedReceipt | SmartLayerError) => void
@@ -104,14 +105,14 @@ export class StreamService {
         if (result instanceof SmartLayerError) reject(result)
         else resolve(result)
       }
-      const pending: Pending = { item, signatures: new Map(), refusals: new Map(), settle }
+      const pending: Pending = { home, signatures: new Map(), refusals: new Map(), settle }
       let cancelRetry = () => {}
       const send = () => {
         const missing = home.anchors.filter((anchor) => !pending.signatures.has(anchor))
         this.#post.sendAll(missing, { type: 'publish', item })
         cancelRetry = this.#ports.clock.after(this.#context.parameters.retryMs, send)
       }
-      const cancelTimeout = this.#ports.clock.after(RECEIPT_TIMEOUT_MS, () => settle(timeout(pending, home)))
+      const cancelTimeout = this.#ports.clock.after(RECEIPT_TIMEOUT_MS, () => settle(timedOut(pending)))
       this.#pending.set(uid, pending)
       send()
     })
@@ -213,7 +214,7 @@ export class StreamService {
     const pending = this.#pending.get(uid)
     if (!pending) return
     pending.refusals.set(from, refusal)
-    const { anchors, quorum } = homeOf(uid, this.#context.membership(), this.#ports.identity.crypto.keccak)
+    const { anchors, quorum } = pending.home
     const same = [...pending.refusals.values()].filter((other) => other.code === refusal.code)
     const final = refusal.code !== 'stream.sequence_gap'
     if (final && same.length > anchors.length - quorum) pending.settle(SmartLayerError.fromData(refusal.code, refusal.facts))
@@ -255,8 +256,8 @@ function issuerOf(rules: IssuerRules, { attester, message }: Attestation, keccak
   return own.find((rule) => streamOf(rule.issuer, rules.tokenType, rule.lane, keccak).slice(2) === stream) ?? own[0]
 }
 
-function timeout(pending: Pending, home: { anchors: readonly Address[]; quorum: number }): SmartLayerError {
-  const [refusal] = pending.refusals.values()
+function timedOut({ home, refusals, signatures }: Pending): SmartLayerError {
+  const [refusal] = refusals.values()
   if (refusal) return SmartLayerError.fromData(refusal.code, refusal.facts)
-  return SmartLayerError.of('stream.no_quorum', { got: pending.signatures.size, needed: home.quorum, of: home.anchors.length })
+  return SmartLayerError.of('stream.no_quorum', { got: signatures.size, needed: home.quorum, of: home.anchors.length })
 }

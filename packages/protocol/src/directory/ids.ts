@@ -88,3 +88,8 @@ function hashWords(keccak: Hasher, ...words: readonly Uint8Array[]): Bytes32 {
 function addressWord(address: Address): Uint8Array {
   return concat(new Uint8Array(12), fromHex(address))
 }
+
+/** An audience in an attestation: the hash of the integration's address, so that it names nobody in clear. */
+export function keccakAddress(address: Address, keccak: Hasher): Bytes32 {
+  return toHex(keccak(fromHex(address)))
+}

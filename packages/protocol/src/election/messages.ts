@@ -43,7 +43,7 @@ export type Release = TypeOf<typeof Release>
 export type SignedReport = {
   readonly report: Report
   readonly signature: Hex
-  readonly certificate?: Certificate | undefined
+  readonly certificate: Certificate | undefined
 }
 
 /** A placement with the votes of its home anchors; valid with 2f + 1. */

@@ -77,6 +77,7 @@ export const wireShape = oneOf('type', {
   'journal-request': record({ instance: bytes32, from: uint(64), limit: integer(1, RANGE_LIMIT) }),
   'journal-range': record({
     instance: bytes32,
+    token: text(TOKEN_TEXT_LIMIT),
     placement: optional(certifiedPlacementShape),
     lease: optional(certifiedRenewalShape),
     entries: listOf(journaledEntryShape, RANGE_LIMIT),

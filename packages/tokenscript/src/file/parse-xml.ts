@@ -30,6 +30,7 @@ export function parseXml(text: string): XmlDocument {
   const open: OpenElement[] = []
   let root: XmlElement | undefined
   let nodes = 0
+  let tagOffset = 0
 
   const refuse = (detail: string, offset = parser.position): never => {
     throw SmartLayerError.of('script.malformed', { ...locate(text, offset), detail })
@@ -60,15 +61,15 @@ export function parseXml(text: string): XmlDocument {
     if (open.length >= DEPTH_LIMIT) refuse(`elements are nested more than ${DEPTH_LIMIT} deep`)
     tagOffset = text.lastIndexOf('<', parser.position - 1)
   })
-  let tagOffset = 0
   parser.on('opentag', (tag) => {
     const parent = open.at(-1)
     const element = elementOf(tag, parent, tagOffset)
-    count(1 + element.attributes.length + element.namespaces.size)
+    count(1)
     if (parent) parent.children.push(element)
     else root = element
     open.push(element)
   })
+  parser.on('attribute', () => count(1))
   parser.on('closetag', () => {
     open.pop()
   })

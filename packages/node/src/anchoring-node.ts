@@ -1,0 +1,136 @@
+/** An anchoring node: home of streams and journals, voter and proposer of elections, checker of grants. */
+import {
+  type AttestedGrant,
+  anchorsOf,
+  type Bytes32,
+  type CertifiedReceipt,
+  formatTokenRef,
+  isSmartLayerError,
+  type PlacementInfo,
+  parseTokenRef,
+  type SignedGrantCheck,
+  SmartLayerError,
+  type StreamItem,
+} from '@smartlayer/protocol'
+import { GrantService } from './access/grant-service.ts'
+import type { LoadedToken, NodeContext } from './context.ts'
+import { ElectionService } from './election/election-service.ts'
+import { Health } from './election/health.ts'
+import { ProposerService } from './election/proposer-service.ts'
+import { RecordBook } from './election/record-book.ts'
+import { RootBoard } from './execution/root-board.ts'
+import { JournalService } from './journal/journal-service.ts'
+import type { Ports } from './ports/ports.ts'
+import { StreamService } from './stream/stream-service.ts'
+import { PostOffice } from './wire/post-office.ts'
+
+const ACTIVE_PREFIX = 'active/'
+const ACTIVE_LIMIT = 100_000
+
+export class AnchoringNode {
+  readonly streams: StreamService
+  readonly journals: JournalService
+  readonly roots: RootBoard
+  readonly book: RecordBook
+  readonly health: Health
+  readonly #ports: Ports
+  readonly #context: NodeContext
+  readonly #post: PostOffice
+  readonly #proposer: ProposerService
+  readonly #grants: GrantService
+  readonly #active = new Map<string, LoadedToken>()
+
+  constructor(ports: Ports, context: NodeContext) {
+    this.#ports = ports
+    this.#context = context
+    this.#post = new PostOffice(ports)
+    this.book = new RecordBook(ports, context)
+    const election = new ElectionService(ports, context, this.#post, this.book)
+    const parts = { post: this.#post, book: this.book, election }
+    this.health = new Health(ports, context, this.#post)
+    this.#proposer = new ProposerService(ports, context, { ...parts, health: this.health })
+    this.journals = new JournalService(ports, context, parts)
+    this.streams = new StreamService(ports, context, this.#post)
+    this.roots = new RootBoard(ports, context, this.#post)
+    this.#grants = new GrantService(ports, context)
+    this.#post.on('activate', (_, { token }) => {
+      this.#activate(token).catch((error) => this.#failed(token, error))
+    })
+    this.#post.on('refused', (from, { instance, about, code, facts }) => {
+      if (about === 'publish') this.streams.refused(from, instance, { code, facts: parseFacts(facts) })
+    })
+  }
+
+  /** Takes up again every instance that was active. */
+  async start(): Promise<void> {
+    const rows = this.#ports.store.range({ from: ACTIVE_PREFIX, to: `${ACTIVE_PREFIX}~`, limit: ACTIVE_LIMIT })
+    const tokens = rows.map(([, value]) => new TextDecoder().decode(value))
+    await Promise.all(tokens.map((token) => this.#activate(token).catch((error) => this.#failed(token, error))))
+  }
+
+  stop(): void {
+    this.#proposer.stop()
+  }
+
+  get active(): readonly LoadedToken[] {
+    return [...this.#active.values()]
+  }
+
+  /** Takes an issuer's entry to the home anchors of its stream. */
+  async publish(item: StreamItem): Promise<CertifiedReceipt> {
+    const { message } = item.attestation
+    if (!this.#context.tokens.byContract(message.recipient)) {
+      await this.#context.tokens.loadType(message.recipient)
+    }
+    return this.streams.publish(item)
+  }
+
+  /** Where a token lives; a token that is not active is activated. Throws `placement.none` while an executor is elected. */
+  async placement(text: string): Promise<PlacementInfo> {
+    const token = formatTokenRef(parseTokenRef(text))
+    const loaded = this.#active.get(token) ?? (await this.#activate(token))
+    const known = this.journals.placement(loaded.instance)
+    if (!known) {
+      const anchors = anchorsOf(this.#context.membership()).map((member) => member.node)
+      this.#post.sendAll(anchors, { type: 'activate', token })
+      throw SmartLayerError.of('placement.none', { token })
+    }
+    return { token, instance: loaded.instance, scriptHash: loaded.rules.scriptHash, ...known }
+  }
+
+  async checkGrant(token: string, grant: AttestedGrant): Promise<SignedGrantCheck> {
+    return this.#grants.check(parseTokenRef(token), grant)
+  }
+
+  /** True once the stream heads and records of this anchor were read; elections may still be running. */
+  instances(): readonly Bytes32[] {
+    return this.book.instances
+  }
+
+  async #activate(text: string): Promise<LoadedToken> {
+    const ref = parseTokenRef(text)
+    const token = formatTokenRef(ref)
+    const known = this.#active.get(token)
+    if (known) return known
+    const loaded = await this.#context.tokens.load(ref)
+    if (this.#active.size >= ACTIVE_LIMIT) throw SmartLayerError.of('queue.full', { queue: 'instances', limit: ACTIVE_LIMIT })
+    await this.#ports.store.commit([{ key: ACTIVE_PREFIX + loaded.instance, value: new TextEncoder().encode(token) }])
+    this.#active.set(token, loaded)
+    this.#proposer.watch(loaded)
+    return loaded
+  }
+
+  #failed(token: string, error: unknown): void {
+    const code = isSmartLayerError(error) ? error.code : 'bug.unexpected'
+    this.#ports.telemetry.log('warn', 'instance.not_activated', { token, code, error })
+  }
+}
+
+function parseFacts(text: string): Record<string, unknown> {
+  try {
+    const facts: unknown = JSON.parse(text)
+    return typeof facts === 'object' && facts !== null ? (facts as Record<string, unknown>) : {}
+  } catch {
+    return {}
+  }
+}

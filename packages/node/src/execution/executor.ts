@@ -1,0 +1,314 @@
+/** The elected executor of an instance in one term: it proposes entries, one at a time, and performs effects under its lease. */
+import {
+  Accept,
+  type Address,
+  type CheckedInput,
+  catalogue,
+  type Code,
+  countAccept,
+  countHeld,
+  cursorKey,
+  digestOf,
+  Entry,
+  ENTRY_KINDS,
+  entryHash,
+  type Effect,
+  Held,
+  type Head,
+  type Hex,
+  type Home,
+  type InstanceState,
+  type JournaledEntry,
+  type JournalInput,
+  nextStep,
+  type OutcomeBody,
+  type Place,
+  type Proposal,
+  progressOf,
+  propose,
+  Release,
+  streamOf,
+  subsetOf,
+} from '@smartlayer/protocol'
+import type { LoadedToken, NodeContext } from '../context.ts'
+import type { Cancel } from '../ports/clock.ts'
+import type { Ports } from '../ports/ports.ts'
+import type { PostOffice } from '../wire/post-office.ts'
+import { CALL_MARGIN_MS, performEffect, type Secrets } from './effect-performer.ts'
+import type { InputBuffer } from './input-buffer.ts'
+import type { LeaseKeeper } from './lease-keeper.ts'
+import { attestReport, checkOwn } from './own-input.ts'
+import type { Replica } from './replica.ts'
+
+/** Actions that may wait at the executor. */
+const ACTION_LIMIT = 256
+/** A step of the journal is given this long within the lease; an entry that takes longer is proposed again. */
+const ENTRY_MS = 300
+
+type InFlight = {
+  readonly journaled: JournaledEntry
+  readonly predecessor: JournaledEntry['certificate']
+  readonly refusals: Set<Address>
+  proposal: Proposal
+  sentAt: number
+}
+type Parts = { post: PostOffice; inputs: InputBuffer; replica: Replica; lease: LeaseKeeper; home: Home; secrets: Secrets }
+
+export class Executor {
+  readonly #ports: Ports
+  readonly #context: NodeContext
+  readonly #parts: Parts
+  readonly #token: LoadedToken
+  readonly #actions: JournalInput[] = []
+  readonly #outcomes: OutcomeBody[] = []
+  /** Attempts that this process journaled in this term; only these are certain not to have been sent by anybody. */
+  readonly #own = new Set<string>()
+  /** Attempts whose request left, or is leaving, by this process: none is performed twice. */
+  readonly #performed = new Set<string>()
+  #calls = 0
+  #head: Head
+  #headCertificate: JournaledEntry['certificate']
+  #inFlight: InFlight | undefined
+  #stopped = false
+  #timer: Cancel
+
+  constructor(ports: Ports, context: NodeContext, parts: Parts) {
+    this.#ports = ports
+    this.#context = context
+    this.#parts = parts
+    this.#token = parts.replica.token
+    const { headTerm, headN, headHash } = parts.lease.placement
+    this.#head = { term: headTerm, n: headN, hash: headHash }
+    this.#timer = ports.clock.after(0, () => this.#tick())
+  }
+
+  get lease(): LeaseKeeper {
+    return this.#parts.lease
+  }
+
+  /** Ends the term at once, as when another placement took over. Calls in flight end by themselves; their outcome is dropped. */
+  stop(): void {
+    this.#stopped = true
+    this.#timer()
+  }
+
+  /**
+   * Gives the lease back so that nobody has to wait for its end: after calls in flight ended, durably, and signed.
+   * Nothing is proposed or performed in this term afterwards.
+   */
+  async release(): Promise<void> {
+    if (this.#stopped) return
+    this.stop()
+    if (this.#calls > 0) return // a call in flight may still have effect: the lease runs out by itself
+    const { hash, placement } = this.#parts.lease
+    const { signer, crypto } = this.#ports.identity
+    const release: Release = { placement: hash, n: this.#head.n, head: this.#head.hash }
+    const signature = signer.sign(digestOf(Release, release, this.#context.domain, crypto.keccak))
+    await this.#ports.store.commit([{ key: `released/${placement.instance}`, value: new TextEncoder().encode(hash) }])
+    this.#parts.post.sendAll(this.#parts.home.anchors, { type: 'release', instance: placement.instance, release, signature })
+  }
+
+  /** Queues an action; its result shows in the replica's state. Returns false when too many wait. */
+  submit(action: JournalInput & { kind: 'action' }): boolean {
+    if (this.#actions.length >= ACTION_LIMIT) return false
+    this.#actions.push(action)
+    this.pump()
+    return true
+  }
+
+  /** Something changed that may let the next entry go: an input, a lease, an executed entry. */
+  pump(): void {
+    if (this.#stopped || this.#inFlight || !this.#parts.lease.mayAct(ENTRY_MS)) return
+    const { replica } = this.#parts
+    if (this.#head.n > replica.head.n) {
+      // The head of an older term is not known to be committed; a term-start commits it and all before it.
+      if (this.#head.term < this.#parts.lease.placement.term) this.#propose({ kind: 'term-start' })
+      return
+    }
+    if (this.#head.hash !== replica.head.hash || !replica.state) return
+    const input = this.#choose(replica.state)
+    if (input) this.#propose(input)
+  }
+
+  accepted(from: Address, place: Place, signature: Hex): void {
+    this.#count(from, { type: Accept, place, signature }, countAccept)
+  }
+
+  held(from: Address, place: Place, signature: Hex): void {
+    this.#count(from, { type: Held, place, signature }, countHeld)
+  }
+
+  /**
+   * An anchor refused the entry for good. When so many do that no quorum is left, this term cannot go on: some anchor may
+   * have accepted the entry, so nothing else can stand at its place. The next term decides anew.
+   */
+  refused(from: Address, code: string): void {
+    const flight = this.#inFlight
+    const { home } = this.#parts
+    const kind = code in catalogue ? catalogue[code as Code].kind : 'bug'
+    if (!flight || kind === 'conflict' || kind === 'unavailable' || !home.anchors.includes(from)) return
+    flight.refusals.add(from)
+    if (flight.refusals.size <= home.anchors.length - home.quorum) return
+    this.#ports.telemetry.log('warn', 'executor.entry_refused', { instance: this.#token.instance, n: flight.proposal.head.n, code })
+    void this.release()
+  }
+
+  #tick(): void {
+    if (this.#stopped) return
+    const { retryMs } = this.#context.parameters
+    this.#parts.lease.keep()
+    const flight = this.#inFlight
+    if (flight && this.#ports.clock.monotonic() - flight.sentAt >= retryMs) this.#send(flight)
+    this.pump()
+    this.#timer = this.#ports.clock.after(retryMs / 2, () => this.#tick())
+  }
+
+  #choose(state: InstanceState): JournalInput | undefined {
+    const outcome = this.#outcomes.shift()
+    if (outcome) return attestReport(this.#ports, this.#context, { token: this.#token, kind: 'outcome', body: outcome, term: this.#term })
+    for (const effect of state.effects) {
+      const input = this.#advance(effect)
+      if (input) return input
+    }
+    return this.#actions.shift() ?? this.#nextFact(state)
+  }
+
+  #advance(effect: Effect): JournalInput | undefined {
+    const policy = this.#token.rules.effects[effect.name]
+    if (!policy) return undefined
+    const key = `${effect.id}:${effect.attempts}`
+    const step = nextStep(effect, policy, { term: this.#term, now: this.#ports.clock.now(), mine: this.#own.has(key) })
+    const common = { effect: effect.id, name: effect.name }
+    switch (step?.step) {
+      case 'attempt':
+        if (!this.#parts.lease.mayAct(this.#token.timeoutMs(effect.name) + CALL_MARGIN_MS)) return undefined
+        this.#own.add(`${effect.id}:${step.attempt}`)
+        return this.#report('attempt', { ...common, attempt: step.attempt })
+      case 'give-up-as-uncertain': {
+        const body: OutcomeBody = { ...common, attempt: effect.attempts, end: 'lost', reason: 'executor lost', answer: null }
+        return this.#report('outcome', body)
+      }
+      case 'perform':
+        void this.#perform(effect, key)
+        return undefined
+      default:
+        return undefined
+    }
+  }
+
+  #report(kind: 'attempt' | 'outcome', body: object): JournalInput {
+    return attestReport(this.#ports, this.#context, { token: this.#token, kind, body, term: this.#term })
+  }
+
+  async #perform(effect: Effect, key: string): Promise<void> {
+    if (this.#performed.has(key)) return
+    this.#performed.add(key)
+    this.#calls++
+    const { lease, secrets } = this.#parts
+    const outcome = await performEffect(this.#ports, this.#context, { token: this.#token, effect, lease, secrets })
+    this.#calls--
+    if (!outcome) {
+      this.#performed.delete(key) // the lease was too short: nothing left
+      return
+    }
+    this.#ports.telemetry.log('info', 'effect.ended', { effect: effect.id, name: effect.name, end: outcome.end, reason: outcome.reason })
+    if (this.#stopped) return
+    this.#outcomes.push(outcome)
+    this.pump()
+  }
+
+  #nextFact(state: InstanceState): JournalInput | undefined {
+    const { rules } = this.#token
+    const { keccak } = this.#ports.identity.crypto
+    for (const topic of state.topics) {
+      const rule = rules.inputs[topic.input]
+      if (!rule) continue
+      const stream = streamOf(rule.issuer, rules.tokenType, rule.lane, keccak)
+      const subset = subsetOf(topic.subset, keccak)
+      const after = BigInt(state.cursors[cursorKey(stream, subset)]?.sequence ?? 0)
+      const item = this.#parts.inputs.next(stream, subset, after)
+      if (!item) continue
+      const input: JournalInput = { kind: 'input', name: topic.input, attestation: item.attestation, body: item.body }
+      if (this.#check(input, state)) return input
+      this.#parts.inputs.discard(stream, subset, after + 1n)
+    }
+    return undefined
+  }
+
+  #propose(input: JournalInput): void {
+    const { replica, lease } = this.#parts
+    const { state } = replica
+    if (!state) return
+    const checked = this.#check(input, state)
+    if (!checked) return
+    const now = this.#ports.clock.now()
+    const entry: Entry = {
+      instance: lease.placement.instance,
+      incarnation: lease.placement.incarnation,
+      placement: lease.hash,
+      term: this.#term,
+      n: this.#head.n + 1n,
+      previous: this.#head.hash,
+      kind: BigInt(ENTRY_KINDS.indexOf(input.kind)),
+      input: checked.uid,
+      content: checked.content,
+      time: now > replica.time ? now : replica.time,
+    }
+    const { signer, crypto } = this.#ports.identity
+    const executorSignature = signer.sign(digestOf(Entry, entry, this.#context.domain, crypto.keccak))
+    const head: Head = { term: entry.term, n: entry.n, hash: entryHash(entry, this.#context.domain, crypto.keccak) }
+    const journaled = { entry, executorSignature, input, certificate: undefined } as JournaledEntry
+    const predecessor = this.#head.term === this.#term ? this.#headCertificate : undefined
+    const flight: InFlight = { journaled, predecessor, refusals: new Set(), proposal: propose(entry, head), sentAt: 0 }
+    this.#inFlight = flight
+    this.#send(flight)
+  }
+
+  /** Sends what the entry still waits for; anchors answer a repetition with the same signature. */
+  #send(flight: InFlight): void {
+    flight.sentAt = this.#ports.clock.monotonic()
+    const { home, lease, post } = this.#parts
+    const progress = progressOf(flight.proposal, home.quorum)
+    const certified = { placement: lease.placement, votes: lease.votes }
+    const without = (signed: ReadonlyMap<Address, Hex>) => home.anchors.filter((anchor) => !signed.has(anchor))
+    const proposal = { type: 'proposal', proposed: flight.journaled, placement: certified, predecessor: flight.predecessor } as const
+    post.sendAll(without(flight.proposal.accepts), proposal)
+    if (progress.stage === 'certified') {
+      post.sendAll(without(flight.proposal.held), { type: 'certificate', certificate: progress.certificate })
+    }
+  }
+
+  #count(
+    from: Address,
+    { type, place, signature }: { type: typeof Accept | typeof Held; place: Place; signature: Hex },
+    add: typeof countAccept,
+  ): void {
+    const flight = this.#inFlight
+    const { home, post } = this.#parts
+    if (!flight || flight.proposal.head.hash !== place.entry || !home.anchors.includes(from)) return
+    const { keccak, recover } = this.#ports.identity.crypto
+    if (recover(digestOf(type, place, this.#context.domain, keccak), signature) !== from) return
+    const before = progressOf(flight.proposal, home.quorum).stage
+    flight.proposal = add(flight.proposal, from, signature)
+    const progress = progressOf(flight.proposal, home.quorum)
+    if (before === 'proposed' && progress.stage === 'certified') {
+      post.sendAll(home.anchors, { type: 'certificate', certificate: progress.certificate })
+    }
+    if (progress.stage !== 'committed') return
+    const journaled: JournaledEntry = { ...flight.journaled, certificate: progress.certificate }
+    this.#inFlight = undefined
+    this.#head = flight.proposal.head
+    this.#headCertificate = progress.certificate
+    const readers = [...new Set([...home.anchors, ...this.#parts.lease.placement.replicas])]
+    post.sendAll(readers, { type: 'committed', journaled, proof: progress.proof as never })
+    this.#parts.replica.take([journaled], progress.proof)
+  }
+
+  #check(input: JournalInput, state: InstanceState): CheckedInput | undefined {
+    return checkOwn(this.#ports, this.#context, { token: this.#token, input, state })
+  }
+
+  get #term(): bigint {
+    return this.#parts.lease.placement.term
+  }
+}

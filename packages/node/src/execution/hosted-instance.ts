@@ -1,0 +1,238 @@
+/** An instance that this service node holds: its replica, its placement and lease, and the executor while it is elected. */
+import {
+  type Address,
+  accepted,
+  anchorsOf,
+  type Bytes32,
+  type CertifiedPlacement,
+  type CertifiedRenewal,
+  type CommitProof,
+  checkPlacement,
+  checkRenewal,
+  type Entry,
+  type Hex,
+  type Home,
+  homeOf,
+  type JournaledEntry,
+  type JournalInput,
+  mayServe,
+  type Place,
+  type Renew,
+  SmartLayerError,
+  streamOf,
+  subsetOf,
+} from '@smartlayer/protocol'
+import type { LoadedToken, NodeContext } from '../context.ts'
+import type { Ports } from '../ports/ports.ts'
+import type { PostOffice } from '../wire/post-office.ts'
+import type { Secrets } from './effect-performer.ts'
+import { Executor } from './executor.ts'
+import type { InputBuffer } from './input-buffer.ts'
+import { LeaseKeeper } from './lease-keeper.ts'
+import { type Confirmed, Replica, type SignedExecuted } from './replica.ts'
+
+const RANGE_LIMIT = 64
+const WAITER_LIMIT = 1024
+
+type Parts = { post: PostOffice; inputs: InputBuffer; secrets: Secrets }
+type Placed = { readonly certified: CertifiedPlacement; readonly hash: Bytes32; expires: bigint }
+type Waiter = { n: bigint | undefined; readonly resolve: (confirmed: Confirmed) => void }
+
+export class HostedInstance {
+  readonly token: LoadedToken
+  readonly replica: Replica
+  readonly #ports: Ports
+  readonly #context: NodeContext
+  readonly #parts: Parts
+  readonly #waiters = new Map<Bytes32, Waiter>()
+  #placed: Placed | undefined
+  #executor: Executor | undefined
+
+  constructor(ports: Ports, context: NodeContext, parts: Parts, token: LoadedToken) {
+    this.#ports = ports
+    this.#context = context
+    this.#parts = parts
+    this.token = token
+    this.replica = new Replica(ports, context, token, {
+      executed: (entry, signed) => this.#executed(entry, signed),
+      confirmed: (entry) => this.#confirmed(entry),
+      disputed: (n, mine, theirs) => {
+        ports.telemetry.log('warn', 'replica.disputed', { instance: token.instance, n, mine, theirs })
+      },
+      missing: (from) => this.#ask(from),
+    })
+  }
+
+  async start(): Promise<void> {
+    await this.replica.start()
+    this.#follow()
+    this.#ask(1n)
+  }
+
+  get placement(): CertifiedPlacement | undefined {
+    return this.#placed?.certified
+  }
+
+  get expires(): bigint {
+    return this.#placed?.expires ?? 0n
+  }
+
+  get isExecutor(): boolean {
+    return this.#executor !== undefined
+  }
+
+  /** What queries may be answered from. Throws `query.not_serving` with the reason. */
+  serving(): Confirmed {
+    const placed = this.#placed
+    const refuse = (reason: string) => SmartLayerError.of('query.not_serving', { reason })
+    if (this.replica.disputed) throw refuse(this.replica.disputed)
+    if (!placed?.certified.placement.replicas.includes(this.#self)) throw refuse('this node is no replica of it')
+    if (!mayServe(placed, this.#ports.clock.now(), BigInt(this.#context.parameters.epsilonMs))) throw refuse('the lease ended')
+    const { confirmed } = this.replica
+    if (!confirmed) throw refuse('no position is confirmed by a majority of the replicas yet')
+    return confirmed
+  }
+
+  /** A placement of a higher term takes over; anything older is ignored. */
+  place(certified: CertifiedPlacement): void {
+    const { placement } = certified
+    if (this.#placed && placement.term <= this.#placed.certified.placement.term) return
+    const checked = checkPlacement(certified, this.#home, this.#door)
+    if (!accepted(checked)) return
+    this.#placed = { certified, hash: checked.value, expires: placement.expires }
+    this.#executor?.stop()
+    this.#executor = undefined
+    this.replica.join(placement.replicas)
+    if (placement.executor === this.#self) this.#elect(certified, checked.value)
+  }
+
+  /** A renewal moves the end of the lease. */
+  extend(certified: CertifiedRenewal): void {
+    const placed = this.#placed
+    if (!placed || certified.renew.placement !== placed.hash || certified.renew.expires <= placed.expires) return
+    if (accepted(checkRenewal(certified, this.#home, this.#door))) placed.expires = certified.renew.expires
+  }
+
+  take(entries: readonly JournaledEntry[], proof: CommitProof | undefined): void {
+    if (proof) this.replica.take(entries, proof)
+  }
+
+  root(from: Address, signed: SignedExecuted): void {
+    this.replica.count(from, signed)
+  }
+
+  accepted(from: Address, place: Place, signature: Hex): void {
+    this.#executor?.accepted(from, place, signature)
+  }
+
+  held(from: Address, place: Place, signature: Hex): void {
+    this.#executor?.held(from, place, signature)
+  }
+
+  renewed(from: Address, renew: Renew, signature: Hex): void {
+    if (this.#executor?.lease.count(from, renew, signature)) this.#executor.pump()
+  }
+
+  refused(from: Address, code: string): void {
+    this.#executor?.refused(from, code)
+  }
+
+  pump(): void {
+    this.#executor?.pump()
+  }
+
+  /** Hands an action to the executor, here or elsewhere. Throws `queue.full` or `query.not_serving`. */
+  submit(input: JournalInput & { kind: 'action' }): void {
+    if (this.#executor) {
+      if (!this.#executor.submit(input)) throw SmartLayerError.of('queue.full', { queue: 'actions', limit: WAITER_LIMIT })
+      return
+    }
+    const executor = this.#placed?.certified.placement.executor
+    if (!executor) throw SmartLayerError.of('query.not_serving', { reason: 'it has no executor now' })
+    const { action, signature, grant, args } = input
+    this.#parts.post.send(executor, { type: 'action-request', instance: this.token.instance, action, signature, grant, args })
+  }
+
+  /** Resolves once the action with this digest is committed and a majority computed the same state. */
+  settled(action: Bytes32): Promise<Confirmed> {
+    if (this.#waiters.size >= WAITER_LIMIT) throw SmartLayerError.of('queue.full', { queue: 'actions', limit: WAITER_LIMIT })
+    return new Promise((resolve) => this.#waiters.set(action, { n: undefined, resolve }))
+  }
+
+  forget(action: Bytes32): void {
+    this.#waiters.delete(action)
+  }
+
+  /** Asks a home anchor for what this replica has not seen: entries, placement, lease. */
+  catchUp(): void {
+    this.#ask(this.replica.head.n + 1n)
+  }
+
+  async leave(): Promise<void> {
+    await this.#executor?.release()
+    this.#executor = undefined
+  }
+
+  #elect(certified: CertifiedPlacement, hash: Bytes32): void {
+    const { post, inputs, secrets } = this.#parts
+    const home = this.#home
+    const lease = new LeaseKeeper(this.#ports, this.#context, { post, home, certified, hash })
+    this.#executor = new Executor(this.#ports, this.#context, { post, inputs, secrets, replica: this.replica, lease, home })
+    const { instance, term } = certified.placement
+    this.#ports.telemetry.log('info', 'executor.elected', { instance, term })
+  }
+
+  #executed(entry: Entry, signed: SignedExecuted): void {
+    const { placement } = this.#placed?.certified ?? {}
+    const readers = new Set([...this.#home.anchors, ...(placement?.replicas ?? [])])
+    readers.delete(this.#self)
+    this.#parts.post.sendAll([...readers], { type: 'executed', ...signed })
+    this.#ports.telemetry.log('info', 'replica.executed', { instance: entry.instance, n: entry.n, root: signed.executed.root })
+    const waiter = this.#waiters.get(entry.input)
+    if (waiter) waiter.n = entry.n
+    this.#follow()
+    this.#executor?.pump()
+  }
+
+  #confirmed(entry: Entry): void {
+    const { confirmed } = this.replica
+    if (!confirmed) return
+    for (const [action, waiter] of this.#waiters) {
+      if (waiter.n === undefined || waiter.n > entry.n) continue
+      this.#waiters.delete(action)
+      waiter.resolve(confirmed)
+    }
+  }
+
+  /** Follows the subsets that the present state names, from where the instance stands in them. */
+  #follow(): void {
+    const { state } = this.replica
+    const { keccak } = this.#ports.identity.crypto
+    for (const topic of state?.topics ?? []) {
+      const rule = this.token.rules.inputs[topic.input]
+      if (!rule) continue
+      const stream = streamOf(rule.issuer, this.token.rules.tokenType, rule.lane, keccak)
+      const subset = subsetOf(topic.subset, keccak)
+      this.#parts.inputs.follow(stream, subset, BigInt(state?.cursors[`${stream}:${subset}`]?.sequence ?? 0))
+    }
+  }
+
+  #ask(from: bigint): void {
+    const anchors = anchorsOf(this.#context.membership()).map((member) => member.node)
+    const anchor = anchors[this.#ports.random.bytes(1)[0]! % anchors.length]
+    if (!anchor) return
+    this.#parts.post.send(anchor, { type: 'journal-request', instance: this.token.instance, from, limit: RANGE_LIMIT })
+  }
+
+  get #self(): Address {
+    return this.#ports.identity.signer.address
+  }
+
+  get #home(): Home {
+    return homeOf(this.token.instance, this.#context.membership(), this.#ports.identity.crypto.keccak)
+  }
+
+  get #door() {
+    return { domain: this.#context.domain, crypto: this.#ports.identity.crypto }
+  }
+}

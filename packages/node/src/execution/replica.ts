@@ -1,0 +1,240 @@
+/** One replica of an instance: it executes committed entries in order, signs its roots, and serves only what a majority computed. */
+import {
+  type Address,
+  accepted,
+  anchorsOf,
+  applyEntry,
+  type Bytes32,
+  type CheckedInput,
+  checkCertificate,
+  checkCommit,
+  checkInput,
+  type CommitProof,
+  cursorsOf,
+  digestOf,
+  type Entry,
+  Executed,
+  entryCarries,
+  entryHash,
+  GENESIS,
+  genesisState,
+  handlerCall,
+  type Head,
+  type Hex,
+  type Home,
+  homeOf,
+  type InstanceState,
+  type JournaledEntry,
+  stateRoot,
+} from '@smartlayer/protocol'
+import type { LoadedToken, NodeContext } from '../context.ts'
+import type { Ports } from '../ports/ports.ts'
+import { Serial } from '../serial.ts'
+import { callHandler } from './script-calls.ts'
+
+/** Committed entries that may wait to be executed; more are fetched again later. */
+const WAITING_LIMIT = 256
+const ROOTS_KEPT = 64
+
+/** A replica's signed root. */
+export type SignedExecuted = { readonly executed: Executed; readonly signature: Hex }
+
+/** A position that a majority of the replicas computed alike: answers may leave on it. */
+export type Confirmed = { readonly state: InstanceState; readonly root: Bytes32; readonly roots: readonly SignedExecuted[] }
+
+export type ReplicaEvents = {
+  /** An entry was executed here. */
+  executed(entry: Entry, signed: SignedExecuted): void
+  /** A majority agrees on a position that this replica computed too. */
+  confirmed(entry: Entry): void
+  /** This replica or another one computed something else: nothing leaves until it is settled. */
+  disputed(n: bigint, mine: Bytes32, theirs: Bytes32): void
+  /** Entries before `n` are missing. */
+  missing(from: bigint): void
+}
+
+type ServicePorts = Pick<Ports, 'sandbox' | 'identity' | 'telemetry'>
+
+export class Replica {
+  readonly token: LoadedToken
+  readonly #ports: ServicePorts
+  readonly #context: NodeContext
+  readonly #events: ReplicaEvents
+  readonly #serial: Serial
+  readonly #waiting = new Map<bigint, { journaled: JournaledEntry; hash: Bytes32 }>()
+  readonly #roots = new Map<bigint, Map<Address, SignedExecuted>>()
+  readonly #states = new Map<bigint, { state: InstanceState; root: Bytes32; entry: Entry }>()
+  #replicas: readonly Address[] = []
+  #state: InstanceState | undefined
+  #head: Head = GENESIS
+  #time = 0n
+  #confirmed: Confirmed | undefined
+  #disputed = ''
+
+  constructor(ports: ServicePorts, context: NodeContext, token: LoadedToken, events: ReplicaEvents) {
+    this.#ports = ports
+    this.#context = context
+    this.token = token
+    this.#events = events
+    this.#serial = new Serial(WAITING_LIMIT, (error) => {
+      ports.telemetry.log('error', 'replica.failed', { instance: token.instance, error })
+    })
+  }
+
+  /** Computes the state before the first entry. */
+  async start(): Promise<void> {
+    const { ref, instance } = this.token
+    const attributes = { chainId: String(ref.chainId), contract: ref.contract, tokenId: String(ref.tokenId) }
+    const call = { method: 'init', input: { attributes, instance, time: 0 } } as const
+    const made = await callHandler(this.#ports.sandbox, this.token, call)
+    const genesis = genesisState(instance, 0n)
+    this.#state = 'refused' in made ? { ...genesis, refused: made.refused } : { ...genesis, data: made.data, topics: made.topics }
+  }
+
+  /** The last entry that was executed here. */
+  get head(): Head {
+    return this.#head
+  }
+
+  get time(): bigint {
+    return this.#time
+  }
+
+  get state(): InstanceState | undefined {
+    return this.#state
+  }
+
+  get confirmed(): Confirmed | undefined {
+    return this.#disputed ? undefined : this.#confirmed
+  }
+
+  get disputed(): string {
+    return this.#disputed
+  }
+
+  /** Who executes beside us from now on. */
+  join(replicas: readonly Address[]): void {
+    this.#replicas = replicas
+    for (const n of this.#roots.keys()) this.#settle(n)
+  }
+
+  /** Takes committed entries; `proof` commits one of them, and with it all that it extends. */
+  take(entries: readonly JournaledEntry[], proof: CommitProof): void {
+    const { crypto } = this.#ports.identity
+    if (proof.entry.instance !== this.token.instance || proof.entry.n <= this.#head.n) return
+    const checked = checkCommit(proof, this.#home(), { domain: this.#context.domain, crypto })
+    if (!accepted(checked)) return
+    const offered = new Map(entries.map((e) => [entryHash(e.entry, this.#context.domain, crypto.keccak), e]))
+    for (let hash = checked.value.hash; ; ) {
+      const journaled = offered.get(hash)
+      if (!journaled || journaled.entry.n <= this.#head.n) break
+      if (this.#waiting.size < WAITING_LIMIT) this.#waiting.set(journaled.entry.n, { journaled, hash })
+      hash = journaled.entry.previous
+    }
+    this.#drain()
+  }
+
+  /** True when a certificate and the chain up to it are known: an executor of a later term may continue there. */
+  certifies(journaled: JournaledEntry): boolean {
+    const door = { domain: this.#context.domain, crypto: this.#ports.identity.crypto }
+    return journaled.certificate !== undefined && accepted(checkCertificate(journaled.certificate, this.#home(), door))
+  }
+
+  /** Counts another replica's root. */
+  count(from: Address, { executed, signature }: SignedExecuted): void {
+    const { keccak, recover } = this.#ports.identity.crypto
+    if (executed.n + BigInt(ROOTS_KEPT) < this.#head.n || executed.n > this.#head.n + BigInt(ROOTS_KEPT)) return
+    if (recover(digestOf(Executed, executed, this.#context.domain, keccak), signature) !== from) return
+    this.#note(from, { executed, signature })
+  }
+
+  #drain(): void {
+    if (this.#waiting.size === 0) return
+    if (!this.#waiting.has(this.#head.n + 1n)) {
+      const lowest = [...this.#waiting.keys()].reduce((low, n) => (n < low ? n : low))
+      if (lowest > this.#head.n + 1n) this.#events.missing(this.#head.n + 1n)
+    }
+    this.#serial.run('execute', async () => {
+      for (let next = this.#waiting.get(this.#head.n + 1n); next; next = this.#waiting.get(this.#head.n + 1n)) {
+        this.#waiting.delete(next.journaled.entry.n)
+        await this.#execute(next.journaled, next.hash)
+      }
+    })
+  }
+
+  async #execute({ entry, input }: JournaledEntry, hash: Bytes32): Promise<void> {
+    const before = this.#state
+    if (!before) return
+    const { keccak } = this.#ports.identity.crypto
+    const { rules } = this.token
+    const checked = this.#check({ entry, input, before })
+    const step = checked && { entry, input, checked }
+    const call = step && handlerCall(before, step, { rules, keccak })
+    const result = call && (await callHandler(this.#ports.sandbox, this.token, call))
+    const after = step
+      ? applyEntry(before, step, result, { rules, keccak })
+      : { ...before, n: String(entry.n), refused: 'journal.input' }
+    const root = stateRoot(after, keccak)
+    this.#state = after
+    this.#head = { term: entry.term, n: entry.n, hash }
+    this.#time = entry.time
+    this.#states.set(entry.n, { state: after, root, entry })
+    this.#states.delete(entry.n - BigInt(ROOTS_KEPT))
+    this.#roots.delete(entry.n - BigInt(ROOTS_KEPT))
+    const executed: Executed = { instance: this.token.instance, n: entry.n, entry: hash, root }
+    const { signer } = this.#ports.identity
+    const signed = { executed, signature: signer.sign(digestOf(Executed, executed, this.#context.domain, keccak)) }
+    this.#events.executed(entry, signed)
+    this.#note(signer.address, signed)
+  }
+
+  #check({ entry, input, before }: { entry: Entry; input: JournaledEntry['input']; before: InstanceState }): CheckedInput | undefined {
+    const anchors = anchorsOf(this.#context.membership()).map((member) => member.node)
+    const executor = input.kind === 'attempt' || input.kind === 'outcome' ? input.attestation.attester : signerless
+    const checked = checkInput(input, {
+      networkId: this.#context.networkId,
+      domain: this.#context.domain,
+      easDomain: this.#context.easDomain,
+      crypto: this.#ports.identity.crypto,
+      rules: this.token.rules,
+      instance: this.token.instance,
+      cursors: cursorsOf(before),
+      executor,
+      anchors,
+      time: entry.time,
+    })
+    if (accepted(checked) && entryCarries(entry, checked.value) && !this.token.checkBody(input)) return checked.value
+    this.#ports.telemetry.log('warn', 'replica.bad_input', { instance: this.token.instance, n: entry.n })
+    return undefined
+  }
+
+  #note(node: Address, signed: SignedExecuted): void {
+    const { n } = signed.executed
+    const roots = this.#roots.get(n) ?? new Map<Address, SignedExecuted>()
+    this.#roots.set(n, roots.set(node, signed))
+    this.#settle(n)
+  }
+
+  /** Confirms a position, or sees that this replica stands alone. */
+  #settle(n: bigint): void {
+    const mine = this.#states.get(n)
+    const roots = this.#roots.get(n)
+    if (!mine || !roots) return
+    const counted = [...roots].filter(([node]) => this.#replicas.includes(node)).map(([, signed]) => signed)
+    const same = counted.filter(({ executed }) => executed.root === mine.root)
+    const other = counted.find(({ executed }) => executed.root !== mine.root)
+    const majority = Math.floor(this.#replicas.length / 2) + 1
+    if (other) this.#events.disputed(n, mine.root, other.executed.root)
+    if (counted.length - same.length >= majority) this.#disputed = `at ${n} a majority has another root`
+    if (same.length < majority || BigInt(this.#confirmed?.state.n ?? -1) >= n) return
+    this.#confirmed = { state: mine.state, root: mine.root, roots: same }
+    this.#events.confirmed(mine.entry)
+  }
+
+  #home(): Home {
+    return homeOf(this.token.instance, this.#context.membership(), this.#ports.identity.crypto.keccak)
+  }
+}
+
+/** Inputs other than reports carry signers of their own; no executor stands behind them. */
+const signerless: Address = `0x${'00'.repeat(20)}`

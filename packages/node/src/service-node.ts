@@ -1,0 +1,220 @@
+/** A service node: it hosts replicas of instances, executes where it is elected, and answers sites. */
+import {
+  type ActionRequest,
+  Action,
+  type Answer,
+  anchorsOf,
+  type Bytes32,
+  canonicalJson,
+  type CertifiedPlacement,
+  type CertifiedRenewal,
+  type CommitProof,
+  digestOf,
+  formatTokenRef,
+  isSmartLayerError,
+  type JournalInput,
+  parseTokenRef,
+  type QueryRequest,
+  SmartLayerError,
+  tokenOf,
+  toHex,
+} from '@smartlayer/protocol'
+import type { NodeContext } from './context.ts'
+import { BatchSigner } from './execution/batch-signer.ts'
+import type { Secrets } from './execution/effect-performer.ts'
+import { HostedInstance } from './execution/hosted-instance.ts'
+import { InputBuffer } from './execution/input-buffer.ts'
+import { checkOwn } from './execution/own-input.ts'
+import { QueryService } from './execution/query-service.ts'
+import type { Cancel } from './ports/clock.ts'
+import type { Ports } from './ports/ports.ts'
+import { PostOffice } from './wire/post-office.ts'
+
+/** Instances on one node. */
+const INSTANCE_LIMIT = 10_000
+const HOSTED_PREFIX = 'hosted/'
+/** How long a caller of an action waits for its commit. */
+const ACTION_TIMEOUT_MS = 10_000
+
+export type ServiceNodeOptions = { readonly secrets: Secrets; readonly endOfTurn: (run: () => void) => void }
+
+export class ServiceNode {
+  readonly #ports: Ports
+  readonly #context: NodeContext
+  readonly #post: PostOffice
+  readonly #secrets: Secrets
+  readonly #inputs: InputBuffer
+  readonly #queries: QueryService
+  readonly #hosted = new Map<Bytes32, HostedInstance>()
+  readonly #loading = new Map<string, Promise<HostedInstance>>()
+  #heartbeat: Cancel = () => {}
+  #beats = 0
+  #stopping = false
+
+  constructor(ports: Ports, context: NodeContext, { secrets, endOfTurn }: ServiceNodeOptions) {
+    this.#ports = ports
+    this.#context = context
+    this.#secrets = secrets
+    this.#post = new PostOffice(ports)
+    this.#inputs = new InputBuffer(ports, context, this.#post, () => this.#pump())
+    this.#queries = new QueryService(ports, context, new BatchSigner(ports, context, { endOfTurn }))
+    this.#listen()
+  }
+
+  /** Takes up again what this node hosted before, and lets anchors know that it is alive. */
+  async start(): Promise<void> {
+    const rows = this.#ports.store.range({ from: HOSTED_PREFIX, to: `${HOSTED_PREFIX}~`, limit: INSTANCE_LIMIT })
+    const tokens = rows.map(([, value]) => new TextDecoder().decode(value))
+    await Promise.all(tokens.map((token) => this.#host(token).catch((error) => this.#failed(token, error))))
+    this.#beat()
+  }
+
+  /** Gives leases back, so that others may act at once, and stops. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    this.#heartbeat()
+    this.#inputs.stop()
+    await Promise.all([...this.#hosted.values()].map((hosted) => hosted.leave()))
+  }
+
+  get instances(): readonly HostedInstance[] {
+    return [...this.#hosted.values()]
+  }
+
+  /** Throws `query.not_serving` and all that QueryService throws. */
+  async query(token: string, request: QueryRequest): Promise<Answer> {
+    const hosted = this.#find(token)
+    return this.#queries.answer(request, { token: hosted.token, confirmed: hosted.serving() })
+  }
+
+  /** Journals an action and answers once it is committed and a majority of the replicas computed the same state. */
+  async act(token: string, { action, signature, args, grant }: ActionRequest): Promise<Answer> {
+    const hosted = this.#find(token)
+    hosted.serving()
+    const { state } = hosted.replica
+    const input: JournalInput & { kind: 'action' } = { kind: 'action', action, signature, grant, args }
+    if (!state || !checkOwn(this.#ports, this.#context, { token: hosted.token, input, state })) {
+      throw SmartLayerError.of('request.signature')
+    }
+    const digest = toHex(digestOf(Action, action, this.#context.domain, this.#ports.identity.crypto.keccak))
+    const settled = hosted.settled(digest)
+    hosted.submit(input)
+    const confirmed = await this.#within(settled, ACTION_TIMEOUT_MS, () => hosted.forget(digest))
+    const result = canonicalJson({ n: confirmed.state.n, refused: confirmed.state.refused })
+    const { name: method, audience } = action
+    return this.#queries.attest({ token: hosted.token, confirmed }, { method, audience, requestHash: digest, result })
+  }
+
+  #listen(): void {
+    const post = this.#post
+    post.on('placement', (_, message) => this.#place(message.token, message.certified))
+    post.on('lease', (_, message) => this.#extend(message.instance, message.certified))
+    post.on('committed', (_, { journaled, proof }) => {
+      this.#hosted.get(journaled.entry.instance)?.take([journaled], proof as CommitProof)
+    })
+    post.on('journal-range', (_, message) => this.#range(message))
+    post.on('executed', (from, { executed, signature }) => {
+      this.#hosted.get(executed.instance)?.root(from, { executed, signature })
+    })
+    post.on('accepted', (from, { place, signature }) => this.#hosted.get(place.instance)?.accepted(from, place, signature))
+    post.on('held', (from, { place, signature }) => this.#hosted.get(place.instance)?.held(from, place, signature))
+    post.on('renewed', (from, { instance, renew, signature }) => this.#hosted.get(instance)?.renewed(from, renew, signature))
+    post.on('refused', (from, { instance, about, code }) => {
+      if (about === 'proposal' || about === 'certificate') this.#hosted.get(instance)?.refused(from, code)
+    })
+    post.on('action-request', (_, { instance, action, signature, grant, args }) => {
+      const hosted = this.#hosted.get(instance)
+      if (hosted?.isExecutor) hosted.submit({ kind: 'action', action, signature, grant, args })
+    })
+  }
+
+  #place(token: string, certified: CertifiedPlacement): void {
+    const known = this.#hosted.get(certified.placement.instance)
+    if (known) return known.place(certified)
+    if (!certified.placement.replicas.includes(this.#ports.identity.signer.address)) return
+    if (this.#stopping || this.#hosted.size >= INSTANCE_LIMIT) return
+    this.#host(token)
+      .then((hosted) => hosted.place(certified))
+      .catch((error) => this.#failed(token, error))
+  }
+
+  #extend(instance: Bytes32, certified: CertifiedRenewal): void {
+    this.#hosted.get(instance)?.extend(certified)
+  }
+
+  #range(message: {
+    instance: Bytes32
+    placement?: CertifiedPlacement | undefined
+    lease?: CertifiedRenewal | undefined
+    entries: Parameters<HostedInstance['take']>[0]
+    proof?: unknown
+  }): void {
+    const hosted = this.#hosted.get(message.instance)
+    if (!hosted) return
+    if (message.placement) hosted.place(message.placement)
+    if (message.lease) hosted.extend(message.lease)
+    hosted.take(message.entries, message.proof as CommitProof | undefined)
+  }
+
+  /** Loads a token and starts its replica; the same token is loaded once, however often it is asked for. */
+  #host(token: string): Promise<HostedInstance> {
+    const known = this.#loading.get(token)
+    if (known) return known
+    const made = this.#load(token)
+    this.#loading.set(token, made)
+    made.catch(() => this.#loading.delete(token))
+    return made
+  }
+
+  async #load(token: string): Promise<HostedInstance> {
+    const loaded = await this.#context.tokens.load(parseTokenRef(token))
+    const parts = { post: this.#post, inputs: this.#inputs, secrets: this.#secrets }
+    const hosted = new HostedInstance(this.#ports, this.#context, parts, loaded)
+    const key = HOSTED_PREFIX + loaded.instance
+    await this.#ports.store.commit([{ key, value: new TextEncoder().encode(formatTokenRef(loaded.ref)) }])
+    this.#hosted.set(loaded.instance, hosted)
+    await hosted.start()
+    return hosted
+  }
+
+  #find(token: string): HostedInstance {
+    const { keccak } = this.#ports.identity.crypto
+    const id = tokenOf(parseTokenRef(token), keccak)
+    const hosted = [...this.#hosted.values()].find((candidate) => candidate.token.token === id)
+    if (!hosted) throw SmartLayerError.of('query.not_serving', { reason: 'this node does not hold the token' })
+    return hosted
+  }
+
+  #beat(): void {
+    const anchors = anchorsOf(this.#context.membership()).map((member) => member.node)
+    const { heartbeatMs } = this.#context.parameters
+    const node = this.#ports.identity.signer.address
+    this.#post.sendAll(anchors, { type: 'heartbeat', node, ready: !this.#stopping, instances: this.#hosted.size })
+    if (this.#beats++ % 2 === 0) for (const hosted of this.#hosted.values()) hosted.catchUp()
+    this.#heartbeat = this.#ports.clock.after(heartbeatMs, () => this.#beat())
+  }
+
+  #pump(): void {
+    for (const hosted of this.#hosted.values()) hosted.pump()
+  }
+
+  async #within<T>(promise: Promise<T>, timeoutMs: number, giveUp: () => void): Promise<T> {
+    let cancel: Cancel = () => {}
+    const timeout = new Promise<never>((_, reject) => {
+      cancel = this.#ports.clock.after(timeoutMs, () => {
+        giveUp()
+        reject(SmartLayerError.of('query.not_serving', { reason: `no commit within ${timeoutMs} ms; it may still happen` }))
+      })
+    })
+    try {
+      return await Promise.race([promise, timeout])
+    } finally {
+      cancel()
+    }
+  }
+
+  #failed(token: string, error: unknown): void {
+    const code = isSmartLayerError(error) ? error.code : 'bug.unexpected'
+    this.#ports.telemetry.log('warn', 'instance.not_hosted', { token, code, error })
+  }
+}

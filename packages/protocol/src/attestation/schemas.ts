@@ -1,0 +1,146 @@
+/** The EAS schemas of Smart Layer: what an attestation says, as static ABI words (design 10-messages, Schemas). */
+import { SmartLayerError } from '../errors/smart-layer-error.ts'
+import { type Bytes32, concat, fromHex, toHex, utf8 } from '../primitives/bytes.ts'
+import type { Hasher } from '../primitives/crypto.ts'
+import { address, bytes32, type Field, type TypeOf, uint } from '../primitives/struct.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: a static member of any value type; its own type comes back through TypeOf
+type StaticField = Field<any>
+
+export type EasSchema<T> = {
+  readonly name: string
+  /** As registered with EAS: `bytes32 token,bytes32 stream,…`. */
+  readonly definition: string
+  /** keccak(definition ‖ resolver 0 ‖ revocable true). */
+  uid(keccak: Hasher): Bytes32
+  encode(value: T): Uint8Array
+  /** Strict: exact length, no dirty padding. Throws `message.malformed`. */
+  decode(data: Uint8Array): T
+}
+
+/** Every input of a script: a fact of an issuer, an outcome, an attempt. */
+export const SLInput = easSchema('SLInput', {
+  token: bytes32,
+  stream: bytes32,
+  epoch: uint(64),
+  sequence: uint(64),
+  subset: bytes32,
+  subSequence: uint(64),
+  subPrevious: bytes32,
+  context: bytes32,
+  contentHash: bytes32,
+  kind: uint(16),
+  validFrom: uint(64),
+  origin: bytes32,
+})
+export type InputData = SchemaValue<typeof SLInput>
+
+/** An answer of a service node, or a committed transition. */
+export const SLOutput = easSchema('SLOutput', {
+  token: bytes32,
+  stream: bytes32,
+  sequence: uint(64),
+  audience: bytes32,
+  request: bytes32,
+  result: bytes32,
+  context: bytes32,
+  evidence: bytes32,
+})
+export type OutputData = SchemaValue<typeof SLOutput>
+
+/** The outside system failed, checked by the home anchor that signs. */
+export const SLFailure = easSchema('SLFailure', {
+  token: bytes32,
+  stream: bytes32,
+  sequence: uint(64),
+  step: bytes32,
+  origin: bytes32,
+  class: uint(16),
+  status: uint(16),
+  attempts: uint(32),
+  firstAt: uint(64),
+  lastAt: uint(64),
+  evidenceRoot: bytes32,
+  serviceNode: address,
+})
+
+/** The leaves under this root are the signer's. */
+export const SLBatch = easSchema('SLBatch', { root: bytes32, firstSequence: uint(64), count: uint(64), evidence: bytes32 })
+export type BatchData = SchemaValue<typeof SLBatch>
+
+/** A node's key lives in this build on this platform. */
+export const SLNode = easSchema('SLNode', {
+  node: address,
+  measurement: bytes32,
+  tee: uint(16),
+  tcbStatus: uint(16),
+  tcbEval: uint(64),
+  evidenceTime: uint(64),
+  evidenceHash: bytes32,
+  platform: bytes32,
+})
+
+/** What an SLInput is; the index is on the wire: append only. */
+export const INPUT_KINDS = ['fact', 'revocation', 'outcome', 'attempt', 'action', 'read'] as const
+export type InputKind = (typeof INPUT_KINDS)[number]
+
+export type SchemaValue<S> = S extends EasSchema<infer T> ? T : never
+
+/** Declares a schema of static members (address, bytes32, uint) in their ABI order. */
+export function easSchema<F extends Record<string, StaticField>>(
+  name: string,
+  fields: F,
+): EasSchema<{ readonly [K in keyof F]: TypeOf<F[K]> }> {
+  type T = { readonly [K in keyof F]: TypeOf<F[K]> }
+  const entries = Object.entries(fields) as [keyof T & string, StaticField][]
+  const definition = entries.map(([key, field]) => `${field.type} ${key}`).join(',')
+  let uid: Bytes32 | undefined
+  return {
+    name,
+    definition,
+    uid(keccak) {
+      uid ??= toHex(keccak(concat(utf8(definition), new Uint8Array(20), Uint8Array.of(1))))
+      return uid
+    },
+    encode(value) {
+      const data = new Uint8Array(32 * entries.length)
+      entries.forEach(([key, field], i) => {
+        data.set(staticWord(field, value[key]), 32 * i)
+      })
+      return data
+    },
+    decode(data) {
+      if (data.length !== 32 * entries.length) malformed(name, `${32 * entries.length} bytes`)
+      return Object.fromEntries(
+        entries.map(([key, field], i) => [key, fromWord(field, data.subarray(32 * i, 32 * i + 32), `${name}.${key}`)]),
+      ) as T
+    },
+  }
+}
+
+function staticWord(field: StaticField, value: unknown): Uint8Array {
+  return field.word(value, neverHashed)
+}
+
+function neverHashed(): never {
+  throw SmartLayerError.of('bug.unexpected', { detail: 'a schema member is not static' })
+}
+
+function fromWord(field: StaticField, word: Uint8Array, at: string): unknown {
+  const hex = toHex(word)
+  if (field.type === 'bytes32') return hex
+  if (field.type === 'address') {
+    if (!hex.startsWith(`0x${'00'.repeat(12)}`)) malformed(at, 'an address word')
+    return `0x${hex.slice(26)}`
+  }
+  return field.parse(BigInt(hex).toString(), at)
+}
+
+function malformed(at: string, expected: string): never {
+  throw SmartLayerError.of('message.malformed', { at, expected })
+}
+
+/** The data of an attestation under a schema. Throws `message.malformed`. */
+export function dataOf<T>(schema: EasSchema<T>, { data }: { readonly data: `0x${string}` }): T {
+  return schema.decode(fromHex(data))
+}
