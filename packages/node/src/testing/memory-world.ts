@@ -1,0 +1,288 @@
+/** A whole network in memory, on a virtual clock: for tests that follow one story through all services. */
+import {
+  type Address,
+  attest,
+  canonicalJson,
+  domainOf,
+  easDomain,
+  type Hex,
+  INPUT_KINDS,
+  inputContext,
+  instanceOf,
+  laneOf,
+  type Membership,
+  networkIdOf,
+  nobleCrypto,
+  nobleSigner,
+  SLInput,
+  type StreamItem,
+  streamOf,
+  subsetOf,
+  type TokenRef,
+  textHash,
+  tokenOf,
+  tokenTypeOf,
+  toHex,
+  ZERO_32,
+} from '@smartlayer/protocol'
+import { AnchoringNode } from '../anchoring-node.ts'
+import { type LoadedToken, LOCAL_PARAMETERS, type NodeContext } from '../context.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { OutboundRequest, OutboundResult } from '../ports/egress.ts'
+import type { Network } from '../ports/network.ts'
+import type { Ports } from '../ports/ports.ts'
+import type { CallResult } from '../ports/sandbox.ts'
+import type { Store, Write } from '../ports/store.ts'
+import { ServiceNode } from '../service-node.ts'
+
+const { keccak } = nobleCrypto
+const LANE = 'facts'
+const SUBSET = 'facts/one'
+const START = 1_700_000_000_000n
+
+/** Events in order of virtual time; one macrotask turn lets promises settle between two of them. */
+export class VirtualTime {
+  #queue: { at: number; order: number; run: () => void }[] = []
+  #order = 0
+  now = 0
+
+  at(delayMs: number, run: () => void): () => void {
+    const event = { at: this.now + delayMs, order: this.#order++, run }
+    this.#queue.push(event)
+    this.#queue.sort((a, b) => a.at - b.at || a.order - b.order)
+    return () => {
+      this.#queue = this.#queue.filter((other) => other !== event)
+    }
+  }
+
+  async run(ms: number): Promise<void> {
+    const end = this.now + ms
+    await turn()
+    while (this.#queue[0] && this.#queue[0].at <= end) {
+      const next = this.#queue.shift()!
+      this.now = next.at
+      next.run()
+      await turn()
+    }
+    this.now = end
+  }
+}
+
+export type Outside = (request: OutboundRequest) => OutboundResult
+
+export class MemoryWorld {
+  readonly time = new VirtualTime()
+  readonly anchors: AnchoringNode[] = []
+  readonly services: ServiceNode[] = []
+  readonly requests: OutboundRequest[] = []
+  readonly ref: TokenRef = { chainId: 1n, contract: `0x${'c0'.repeat(20)}`, tokenId: 7n }
+  readonly issuer = nobleSigner(keyOf(99))
+  outside: Outside = () => ({ end: 'answer', status: 200, body: '{}', signature: undefined })
+  readonly #registry: Address = `0x${'a0'.repeat(20)}`
+  readonly domain = domainOf({ name: 'SmartLayer', version: '1', chainId: 1n, verifyingContract: this.#registry }, keccak)
+  readonly easDomain = easDomain({ chainId: 1n, eas: `0x${'42'.repeat(20)}` }, keccak)
+  readonly #handlers = new Map<Address, (from: Address, message: unknown) => void>()
+  readonly #membership: Membership
+  readonly token: LoadedToken
+  #last = { sequence: 0n, uid: ZERO_32 as Hex }
+
+  constructor({ anchorCount = 4, serviceCount = 3 }: { anchorCount?: number; serviceCount?: number } = {}) {
+    const keys = Array.from({ length: anchorCount + serviceCount }, (_, i) => keyOf(i + 1))
+    this.#membership = {
+      epoch: 1n,
+      beacon: `0x${'be'.repeat(32)}`,
+      members: keys.map((key, i) => ({
+        node: nobleSigner(key).address,
+        role: i < anchorCount ? 'anchor' : 'service',
+        transportKey: ZERO_32,
+        overlay: '',
+        api: '',
+        operator: ZERO_32,
+        platform: ZERO_32,
+        stake: 1n,
+      })),
+    }
+    this.token = this.#loadedToken()
+    keys.forEach((key, i) => {
+      const ports = this.#ports(key)
+      if (i < anchorCount) this.anchors.push(new AnchoringNode(ports, this.#context()))
+      else {
+        const options = { secrets: { get: () => undefined }, endOfTurn: (run: () => void) => void this.time.at(0, run) }
+        this.services.push(new ServiceNode(ports, this.#context(), options))
+      }
+    })
+  }
+
+  async start(): Promise<void> {
+    for (const node of [...this.anchors, ...this.services]) await node.start()
+  }
+
+  /** The next fact of the issuer for the token's subset. */
+  fact(body: object): StreamItem {
+    const text = canonicalJson(body)
+    const { tokenType } = this.token.rules
+    const lane = laneOf(LANE, keccak)
+    const sequence = this.#last.sequence + 1n
+    const time = (START + BigInt(Math.floor(this.time.now))) / 1000n
+    const data = {
+      token: subsetOf(SUBSET, keccak),
+      stream: streamOf(this.issuer.address, tokenType, lane, keccak),
+      epoch: 1n,
+      sequence,
+      subset: subsetOf(SUBSET, keccak),
+      subSequence: sequence,
+      subPrevious: this.#last.uid,
+      context: inputContext(networkIdOf(1n, this.#registry, keccak), tokenType, lane, keccak),
+      contentHash: textHash(text, nobleCrypto),
+      kind: BigInt(INPUT_KINDS.indexOf('fact')),
+      validFrom: time,
+      origin: ZERO_32,
+    }
+    const about = { recipient: this.ref.contract, time, expirationTime: 0n, refUID: this.#last.uid, salt: toHex(keccak(new Uint8Array([Number(sequence)]))) }
+    const attestation = attest(SLInput, data, about, { signer: this.issuer, domain: this.easDomain, keccak })
+    return { attestation, body: text }
+  }
+
+  /** Signs, publishes and remembers the place of a fact. */
+  async publish(body: object): Promise<StreamItem> {
+    const item = this.fact(body)
+    const published = this.anchors[0]!.publish(item)
+    await this.time.run(200)
+    const { receipt } = await published
+    this.#last = { sequence: receipt.sequence, uid: receipt.uid }
+    return item
+  }
+
+  #context(): NodeContext {
+    const token = this.token
+    return {
+      networkId: networkIdOf(1n, this.#registry, keccak),
+      domain: this.domain,
+      easDomain: this.easDomain,
+      parameters: LOCAL_PARAMETERS,
+      membership: () => this.#membership,
+      tokens: {
+        byInstance: (instance) => (instance === token.instance ? token : undefined),
+        byContract: (contract) => ({ contract, rules: token.rules }),
+        load: async () => token,
+        loadType: async (contract) => ({ contract, rules: token.rules }),
+      },
+    }
+  }
+
+  #ports(key: Hex): Ports {
+    const signer = nobleSigner(key)
+    let counter = 0
+    return {
+      clock: this.#clock(),
+      random: { bytes: (length) => keccak(new Uint8Array([...key.slice(2, 10)].map(Number).concat(counter++ & 255, counter >> 8))).slice(0, length) },
+      store: memoryStore(this.time),
+      network: this.#network(signer.address),
+      chain: {} as Ports['chain'],
+      sandbox: { load: async () => {}, call: async (_, method, input) => counterScript(method, JSON.parse(input)) },
+      egress: {
+        request: async (request) => {
+          this.requests.push(request)
+          return this.outside(request)
+        },
+      },
+      identity: { signer, crypto: nobleCrypto },
+      telemetry: {
+        log: (level, event, facts) => {
+          if (level === 'error') throw new Error(`${event} ${String((facts?.error as Error)?.stack)}`)
+          if (process.env.TRACE) console.log(this.time.now, signer.address.slice(0, 6), level, event, facts)
+        },
+        count: () => {},
+      },
+    }
+  }
+
+  #clock(): Clock {
+    return {
+      now: () => START + BigInt(Math.floor(this.time.now)),
+      monotonic: () => this.time.now,
+      after: (delayMs, run) => this.time.at(delayMs, run),
+    }
+  }
+
+  #network(self: Address): Network {
+    return {
+      self,
+      send: (to, message) => {
+        const text = JSON.stringify(message)
+        this.time.at(1, () => this.#handlers.get(to)?.(self, JSON.parse(text)))
+      },
+      receive: (handle) => void this.#handlers.set(self, handle),
+    }
+  }
+
+  #loadedToken(): LoadedToken {
+    const token = tokenOf(this.ref, keccak)
+    const tokenType = tokenTypeOf(this.ref, keccak)
+    const scriptHash: Hex = `0x${'5c'.repeat(32)}`
+    const lane = laneOf(LANE, keccak)
+    return {
+      ref: this.ref,
+      token,
+      instance: instanceOf(token, scriptHash, keccak),
+      rules: {
+        token,
+        tokenType,
+        scriptHash,
+        inputs: { fact: { issuer: this.issuer.address, lane } },
+        actions: {},
+        effects: { call: { attempts: 3, timeoutMs: 500, idempotent: true, attestedBy: undefined } },
+      },
+      gas: { query: 1n, update: 1n, load: 1n },
+      checkBody: () => undefined,
+      queryScope: (method) => (method === 'total' ? '' : undefined),
+      effectTarget: () => 'http://outside.test',
+      timeoutMs: () => 500,
+    }
+  }
+}
+
+function memoryStore(time: VirtualTime): Store {
+  const rows = new Map<string, Uint8Array>()
+  return {
+    get: (key) => rows.get(key),
+    range: ({ from, to, limit }) =>
+      [...rows]
+        .filter(([key]) => key >= from && key < to)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .slice(0, limit),
+    commit: (writes: readonly Write[]) =>
+      new Promise((resolve) => {
+        time.at(2, () => {
+          for (const { key, value } of writes) value ? rows.set(key, value) : rows.delete(key)
+          resolve()
+        })
+      }),
+  }
+}
+
+type CounterInput = { state: { total: number; called: number }; body: { add: number; call?: boolean }; outcome: { kind: string } }
+
+/** Adds up what facts say, and asks for an outside call when a fact says so. */
+function counterScript(method: string, { state, body, outcome }: CounterInput): CallResult {
+  const answers: Record<string, () => unknown> = {
+    init: () => ({ state: { total: 0, called: 0 }, effects: [] }),
+    topics: () => ({ topics: [{ input: 'fact', subset: SUBSET }] }),
+    input: () => ({
+      state: { ...state, total: state.total + body.add },
+      effects: body.call ? [{ name: 'call', payload: { total: state.total + body.add } }] : [],
+    }),
+    outcome: () => ({ state: { ...state, called: state.called + (outcome.kind === 'succeeded' ? 1 : 0) }, effects: [] }),
+    query: () => ({ value: state.total }),
+    request: () => ({ request: { method: 'POST', path: '/call', json: {} } }),
+  }
+  return { status: 'ok', output: JSON.stringify(answers[method]!()), gasUsed: 1n }
+}
+
+function keyOf(n: number): Hex {
+  return `0x${n.toString(16).padStart(64, '0')}`
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
