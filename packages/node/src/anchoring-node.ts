@@ -113,7 +113,8 @@ export class AnchoringNode {
     const known = this.#active.get(token)
     if (known) return known
     const loaded = await this.#context.tokens.load(ref)
-    if (this.#active.size >= ACTIVE_LIMIT) throw SmartLayerError.of('queue.full', { queue: 'instances', limit: ACTIVE_LIMIT })
+    if (this.#active.size >= ACTIVE_LIMIT)
+      throw SmartLayerError.of('queue.full', { queue: 'instances', limit: ACTIVE_LIMIT })
     await this.#ports.store.commit([{ key: ACTIVE_PREFIX + loaded.instance, value: new TextEncoder().encode(token) }])
     this.#active.set(token, loaded)
     this.#proposer.watch(loaded)

@@ -1,5 +1,14 @@
 /** What every service of a node knows of its network and of the tokens it has loaded. */
-import type { Address, Bytes32, Domain, JournalInput, Membership, Refusal, TokenRef, TokenRules } from '@smartlayer/protocol'
+import type {
+  Address,
+  Bytes32,
+  Domain,
+  JournalInput,
+  Membership,
+  Refusal,
+  TokenRef,
+  TokenRules,
+} from '@smartlayer/protocol'
 
 /** Parameters that all nodes of a network share. Times in milliseconds. */
 export type NetworkParameters = {

@@ -6,7 +6,9 @@ async function placed(): Promise<MemoryWorld> {
   const world = new MemoryWorld()
   await world.start()
   await world.time.run(600)
-  const asked = expect(world.anchors[0]!.placement(formatTokenRef(world.ref))).rejects.toMatchObject({ code: 'placement.none' })
+  const asked = expect(world.anchors[0]!.placement(formatTokenRef(world.ref))).rejects.toMatchObject({
+    code: 'placement.none',
+  })
   await world.time.run(3_000)
   await asked
   return world

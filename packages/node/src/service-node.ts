@@ -1,14 +1,14 @@
 /** A service node: it hosts replicas of instances, executes where it is elected, and answers sites. */
 import {
-  type ActionRequest,
   Action,
+  type ActionRequest,
   type Answer,
   anchorsOf,
   type Bytes32,
-  canonicalJson,
   type CertifiedPlacement,
   type CertifiedRenewal,
   type CommitProof,
+  canonicalJson,
   digestOf,
   formatTokenRef,
   isSmartLayerError,
@@ -16,8 +16,8 @@ import {
   parseTokenRef,
   type QueryRequest,
   SmartLayerError,
-  tokenOf,
   toHex,
+  tokenOf,
 } from '@smartlayer/protocol'
 import type { NodeContext } from './context.ts'
 import { BatchSigner } from './execution/batch-signer.ts'
@@ -116,9 +116,13 @@ export class ServiceNode {
     post.on('executed', (from, { executed, signature }) => {
       this.#hosted.get(executed.instance)?.root(from, { executed, signature })
     })
-    post.on('accepted', (from, { place, signature }) => this.#hosted.get(place.instance)?.accepted(from, place, signature))
+    post.on('accepted', (from, { place, signature }) =>
+      this.#hosted.get(place.instance)?.accepted(from, place, signature),
+    )
     post.on('held', (from, { place, signature }) => this.#hosted.get(place.instance)?.held(from, place, signature))
-    post.on('renewed', (from, { instance, renew, signature }) => this.#hosted.get(instance)?.renewed(from, renew, signature))
+    post.on('renewed', (from, { instance, renew, signature }) =>
+      this.#hosted.get(instance)?.renewed(from, renew, signature),
+    )
     post.on('refused', (from, { instance, about, code }) => {
       if (about === 'proposal' || about === 'certificate') this.#hosted.get(instance)?.refused(from, code)
     })
@@ -203,7 +207,9 @@ export class ServiceNode {
     const timeout = new Promise<never>((_, reject) => {
       cancel = this.#ports.clock.after(timeoutMs, () => {
         giveUp()
-        reject(SmartLayerError.of('query.not_serving', { reason: `no commit within ${timeoutMs} ms; it may still happen` }))
+        reject(
+          SmartLayerError.of('query.not_serving', { reason: `no commit within ${timeoutMs} ms; it may still happen` }),
+        )
       })
     })
     try {

@@ -34,7 +34,18 @@ export * from './primitives/domain.ts'
 export * from './primitives/merkle.ts'
 export * from './primitives/quorum.ts'
 export * from './primitives/shape.ts'
-export { address, bool, bytes, bytes32, list, type Struct, string, struct, type TypeOf, uint } from './primitives/struct.ts'
+export {
+  address,
+  bool,
+  bytes,
+  bytes32,
+  list,
+  type Struct,
+  string,
+  struct,
+  type TypeOf,
+  uint,
+} from './primitives/struct.ts'
 export * from './primitives/verdict.ts'
 export * from './stream/admit.ts'
 export * from './stream/messages.ts'

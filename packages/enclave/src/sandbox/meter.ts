@@ -115,7 +115,11 @@ function addGlobals(ownGlobals: number, rest: WasmReader): Uint8Array {
 function addExports(body: Uint8Array, counters: Counters): Uint8Array {
   const reader = new WasmReader(body)
   const writer = new WasmWriter(body.length + 64).unsigned(reader.unsigned() + 3).write(body.subarray(reader.at))
-  for (const [name, global] of [['gas', counters.gas], ['depth', counters.depth], ['sp', 0]] as const) {
+  for (const [name, global] of [
+    ['gas', counters.gas],
+    ['depth', counters.depth],
+    ['sp', 0],
+  ] as const) {
     writer.vector(new TextEncoder().encode(name)).write([3]).unsigned(global)
   }
   return writer.bytes()

@@ -7,8 +7,8 @@ import {
   type SignedGrantCheck,
   SmartLayerError,
   type TokenRef,
-  tokenOf,
   toHex,
+  tokenOf,
 } from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
 import type { Ports } from '../ports/ports.ts'
@@ -35,14 +35,20 @@ export class GrantService {
     if (grant.token !== tokenOf(ref, crypto.keccak)) throw SmartLayerError.of('grant.token')
     if (grant.expires <= nowS) throw SmartLayerError.of('grant.expired', { expired: grant.expires, now: nowS })
     const life = grant.expires - grant.issuedAt
-    if (life > GRANT_LIFE_LIMIT_S) throw SmartLayerError.of('attestation.lifetime', { seconds: life, limit: GRANT_LIFE_LIMIT_S })
+    if (life > GRANT_LIFE_LIMIT_S)
+      throw SmartLayerError.of('attestation.lifetime', { seconds: life, limit: GRANT_LIFE_LIMIT_S })
     const digest = digestOf(Grant, grant, domain, crypto.keccak)
     if (crypto.recover(digest, signature) !== grant.holder) throw SmartLayerError.of('grant.signature')
     const { owner, block } = await this.#ports.chain.ownerOf(ref)
     if (owner === undefined) throw SmartLayerError.of('token.unknown', { token: grant.token })
-    if (owner !== grant.holder) throw SmartLayerError.of('grant.not_owner', { holder: grant.holder, token: grant.token })
+    if (owner !== grant.holder)
+      throw SmartLayerError.of('grant.not_owner', { holder: grant.holder, token: grant.token })
     const until = nowS + CHECK_LIFE_S
-    const check: GrantCheck = { grant: toHex(digest), block: block.number, expires: until < grant.expires ? until : grant.expires }
+    const check: GrantCheck = {
+      grant: toHex(digest),
+      block: block.number,
+      expires: until < grant.expires ? until : grant.expires,
+    }
     return { check, signature: signer.sign(digestOf(GrantCheck, check, domain, crypto.keccak)) }
   }
 }

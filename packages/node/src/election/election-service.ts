@@ -22,8 +22,8 @@ import {
   report,
   type SignedReport,
   type Struct,
-  type VerifiedReport,
   type Verdict,
+  type VerifiedReport,
   vote,
 } from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
@@ -63,7 +63,11 @@ export class ElectionService {
       const known = next.certified
       const stillTrue = known ? known.head.hash === sign.certificateHash : sign.certificateN === 0n
       if (!stillTrue) return undefined
-      const signed: SignedReport = { report: sign, signature: this.#sign(Report, sign), certificate: known?.certificate }
+      const signed: SignedReport = {
+        report: sign,
+        signature: this.#sign(Report, sign),
+        certificate: known?.certificate,
+      }
       return { record: next, perform: () => this.#post.send(from, { type: 'report', signed }) }
     })
   }
@@ -104,7 +108,10 @@ export class ElectionService {
       if (!accepted(decision)) return this.#refuse(from, { instance, about: 'renew-request', decision })
       const { record: next, sign } = decision.value
       const signature = this.#sign(Renew, sign)
-      return { record: next, perform: () => this.#post.send(from, { type: 'renewed', instance, renew: sign, signature }) }
+      return {
+        record: next,
+        perform: () => this.#post.send(from, { type: 'renewed', instance, renew: sign, signature }),
+      }
     })
   }
 

@@ -23,6 +23,6 @@ export class Health {
   isHealthy(node: Address): boolean {
     const seen = this.#seen.get(node)
     const limitMs = MISSED_LIMIT * this.#context.parameters.heartbeatMs
-    return seen !== undefined && seen.ready && this.#clock.monotonic() - seen.at <= limitMs
+    return seen?.ready === true && this.#clock.monotonic() - seen.at <= limitMs
   }
 }

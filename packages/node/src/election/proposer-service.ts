@@ -5,10 +5,10 @@ import {
   type CertifiedPlacement,
   digestOf,
   formatTokenRef,
-  hasRunningPlacement,
-  headOfReports,
   type Hex,
   type Home,
+  hasRunningPlacement,
+  headOfReports,
   leasedUntil,
   Placement,
   placementHash,
@@ -112,7 +112,14 @@ export class ProposerService {
 
   #begin(token: LoadedToken, term: bigint): void {
     const startedAt = this.#ports.clock.monotonic()
-    const attempt: Attempt = { term, startedAt, reports: new Map(), placement: undefined, hash: undefined, votes: new Map() }
+    const attempt: Attempt = {
+      term,
+      startedAt,
+      reports: new Map(),
+      placement: undefined,
+      hash: undefined,
+      votes: new Map(),
+    }
     this.#attempts.set(token.instance, attempt)
     this.#push(token, attempt)
   }
@@ -149,7 +156,10 @@ export class ProposerService {
     const executor = replicas[0]
     if (!executor) return undefined
     const record = this.#parts.book.get(instance)
-    const head = headOfReports([...reports.values()].map((r) => r.verified), term)
+    const head = headOfReports(
+      [...reports.values()].map((r) => r.verified),
+      term,
+    )
     const now = this.#ports.clock.now()
     const until = leasedUntil(record)
     const earliest = until === 0n ? now : until + BigInt(epsilonMs) + 1n
@@ -180,7 +190,10 @@ export class ProposerService {
       .slice(0, this.#context.parameters.replicas)
   }
 
-  #vote(from: Address, { instance, placement, signature }: { instance: Bytes32; placement: Bytes32; signature: Hex }): void {
+  #vote(
+    from: Address,
+    { instance, placement, signature }: { instance: Bytes32; placement: Bytes32; signature: Hex },
+  ): void {
     const attempt = this.#attempts.get(instance)
     const token = this.#watched.get(instance)
     if (!attempt?.placement || !token || attempt.hash !== placement) return

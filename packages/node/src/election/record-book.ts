@@ -1,5 +1,12 @@
 /** The records of all instances at one home anchor: decided serially per instance, durable before anything leaves. */
-import { type AnchorContext, type AnchorRecord, type Bytes32, clockIsSane, emptyRecord, SmartLayerError } from '@smartlayer/protocol'
+import {
+  type AnchorContext,
+  type AnchorRecord,
+  type Bytes32,
+  clockIsSane,
+  emptyRecord,
+  SmartLayerError,
+} from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { Write } from '../ports/store.ts'
@@ -36,7 +43,11 @@ export class RecordBook {
     })
     const mark = ports.store.get(CLOCK_KEY)
     this.#highWater = mark ? BigInt((decodeJson(mark) as { highWater: string }).highWater) : 0n
-    for (const [, value] of ports.store.range({ from: RECORD_PREFIX, to: `${RECORD_PREFIX}~`, limit: INSTANCE_LIMIT })) {
+    for (const [, value] of ports.store.range({
+      from: RECORD_PREFIX,
+      to: `${RECORD_PREFIX}~`,
+      limit: INSTANCE_LIMIT,
+    })) {
       const record = decodeRecord(value)
       this.#records.set(record.instance, record)
     }
@@ -57,7 +68,8 @@ export class RecordBook {
     const { clock, identity } = this.#ports
     const { leaseMs, epsilonMs } = this.#context.parameters
     const now = clock.now()
-    if (!clockIsSane(now, this.#highWater)) throw SmartLayerError.of('election.clock', { now, highest: this.#highWater })
+    if (!clockIsSane(now, this.#highWater))
+      throw SmartLayerError.of('election.clock', { now, highest: this.#highWater })
     const settledAfter = this.#startedAt + leaseMs + 2 * epsilonMs
     return {
       self: identity.signer.address,

@@ -28,7 +28,6 @@ export const anchorRecordShape = record({
   committed: headShape,
 })
 
-
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
@@ -42,7 +41,11 @@ export function encodeRecord({ placement, ...rest }: AnchorRecord): Uint8Array {
 
 export function decodeRecord(bytes: Uint8Array): AnchorRecord {
   const { placement, ...rest } = anchorRecordShape.parse(decodeJson(bytes), 'record')
-  return { ...emptyRecord(rest.instance), ...rest, placement: placement && { ...placement.certified, hash: placement.hash } }
+  return {
+    ...emptyRecord(rest.instance),
+    ...rest,
+    placement: placement && { ...placement.certified, hash: placement.hash },
+  }
 }
 
 export function encodeJson(value: unknown): Uint8Array {

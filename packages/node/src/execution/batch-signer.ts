@@ -6,7 +6,11 @@ import type { Ports } from '../ports/ports.ts'
 /** Answers under one root at most; beyond it nothing is gained and proofs grow (research/attestation §3.5). */
 const BATCH_LIMIT = 256
 
-type Waiting = { readonly item: BatchItem; readonly resolve: (attestation: Attestation) => void; readonly reject: (error: unknown) => void }
+type Waiting = {
+  readonly item: BatchItem
+  readonly resolve: (attestation: Attestation) => void
+  readonly reject: (error: unknown) => void
+}
 
 export class BatchSigner {
   readonly #ports: Pick<Ports, 'identity' | 'clock' | 'random'>

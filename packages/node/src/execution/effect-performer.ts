@@ -38,7 +38,12 @@ export async function performEffect(
   const base = { effect: effect.id, name: effect.name, attempt: effect.attempts }
   const target = token.effectTarget(effect.name)
   if (target === undefined) return { ...base, end: 'failed', reason: 'effect.host', answer: null }
-  let request: { url: string; method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'; headers: Record<string, string>; body: string }
+  let request: {
+    url: string
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+    headers: Record<string, string>
+    body: string
+  }
   try {
     const call = await callRequest(ports.sandbox, token, { name: effect.name, payload: JSON.parse(effect.payload) })
     const fill = (text: string) => fillSecrets(text, token.ref.contract, secrets)
@@ -52,7 +57,8 @@ export async function performEffect(
     const reason = isSmartLayerError(error) ? error.code : 'sandbox.threw'
     return { ...base, end: 'failed', reason, answer: null }
   }
-  if (new URL(request.url).origin !== new URL(target).origin) return { ...base, end: 'failed', reason: 'effect.host', answer: null }
+  if (new URL(request.url).origin !== new URL(target).origin)
+    return { ...base, end: 'failed', reason: 'effect.host', answer: null }
   const timeoutMs = token.timeoutMs(effect.name)
   if (!lease.mayAct(timeoutMs + CALL_MARGIN_MS)) return undefined
   const result = await ports.egress.request({
@@ -81,7 +87,11 @@ function endOf(
     signature: result.signature ?? '',
   }
   const end = endOfAnswer(result.status, isSigned(context, ports, { token, effect, answer }))
-  return { end, reason: end === 'answered' ? 'answered' : `status ${result.status}`, answer: end === 'answered' ? answer : null }
+  return {
+    end,
+    reason: end === 'answered' ? 'answered' : `status ${result.status}`,
+    answer: end === 'answered' ? answer : null,
+  }
 }
 
 /** 5xx and 429 are failures; anything else is an answer, if it carries the signature that the token declares. */

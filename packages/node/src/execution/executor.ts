@@ -3,18 +3,18 @@ import {
   Accept,
   type Address,
   type CheckedInput,
-  catalogue,
   type Code,
+  catalogue,
   countAccept,
   countHeld,
   cursorKey,
   digestOf,
-  Entry,
-  ENTRY_KINDS,
-  entryHash,
   type Effect,
-  Held,
+  ENTRY_KINDS,
+  Entry,
+  entryHash,
   type Head,
+  Held,
   type Hex,
   type Home,
   type InstanceState,
@@ -52,7 +52,14 @@ type InFlight = {
   proposal: Proposal
   sentAt: number
 }
-type Parts = { post: PostOffice; inputs: InputBuffer; replica: Replica; lease: LeaseKeeper; home: Home; secrets: Secrets }
+type Parts = {
+  post: PostOffice
+  inputs: InputBuffer
+  replica: Replica
+  lease: LeaseKeeper
+  home: Home
+  secrets: Secrets
+}
 
 export class Executor {
   readonly #ports: Ports
@@ -105,7 +112,12 @@ export class Executor {
     const release: Release = { placement: hash, n: this.#head.n, head: this.#head.hash }
     const signature = signer.sign(digestOf(Release, release, this.#context.domain, crypto.keccak))
     await this.#ports.store.commit([{ key: `released/${placement.instance}`, value: new TextEncoder().encode(hash) }])
-    this.#parts.post.sendAll(this.#parts.home.anchors, { type: 'release', instance: placement.instance, release, signature })
+    this.#parts.post.sendAll(this.#parts.home.anchors, {
+      type: 'release',
+      instance: placement.instance,
+      release,
+      signature,
+    })
   }
 
   /** Queues an action; its result shows in the replica's state. Returns false when too many wait. */
@@ -149,7 +161,11 @@ export class Executor {
     if (!flight || kind === 'conflict' || kind === 'unavailable' || !home.anchors.includes(from)) return
     flight.refusals.add(from)
     if (flight.refusals.size <= home.anchors.length - home.quorum) return
-    this.#ports.telemetry.log('warn', 'executor.entry_refused', { instance: this.#token.instance, n: flight.proposal.head.n, code })
+    this.#ports.telemetry.log('warn', 'executor.entry_refused', {
+      instance: this.#token.instance,
+      n: flight.proposal.head.n,
+      code,
+    })
     void this.release()
   }
 
@@ -165,7 +181,13 @@ export class Executor {
 
   #choose(state: InstanceState): JournalInput | undefined {
     const outcome = this.#outcomes.shift()
-    if (outcome) return attestReport(this.#ports, this.#context, { token: this.#token, kind: 'outcome', body: outcome, term: this.#term })
+    if (outcome)
+      return attestReport(this.#ports, this.#context, {
+        token: this.#token,
+        kind: 'outcome',
+        body: outcome,
+        term: this.#term,
+      })
     for (const effect of state.effects) {
       const input = this.#advance(effect)
       if (input) return input
@@ -185,7 +207,13 @@ export class Executor {
         this.#own.add(`${effect.id}:${step.attempt}`)
         return this.#report('attempt', { ...common, attempt: step.attempt })
       case 'give-up-as-uncertain': {
-        const body: OutcomeBody = { ...common, attempt: effect.attempts, end: 'lost', reason: 'executor lost', answer: null }
+        const body: OutcomeBody = {
+          ...common,
+          attempt: effect.attempts,
+          end: 'lost',
+          reason: 'executor lost',
+          answer: null,
+        }
         return this.#report('outcome', body)
       }
       case 'perform':
@@ -211,7 +239,12 @@ export class Executor {
       this.#performed.delete(key) // the lease was too short: nothing left
       return
     }
-    this.#ports.telemetry.log('info', 'effect.ended', { effect: effect.id, name: effect.name, end: outcome.end, reason: outcome.reason })
+    this.#ports.telemetry.log('info', 'effect.ended', {
+      effect: effect.id,
+      name: effect.name,
+      end: outcome.end,
+      reason: outcome.reason,
+    })
     if (this.#stopped) return
     this.#outcomes.push(outcome)
     this.pump()
@@ -271,7 +304,12 @@ export class Executor {
     const progress = progressOf(flight.proposal, home.quorum)
     const certified = { placement: lease.placement, votes: lease.votes }
     const without = (signed: ReadonlyMap<Address, Hex>) => home.anchors.filter((anchor) => !signed.has(anchor))
-    const proposal = { type: 'proposal', proposed: flight.journaled, placement: certified, predecessor: flight.predecessor } as const
+    const proposal = {
+      type: 'proposal',
+      proposed: flight.journaled,
+      placement: certified,
+      predecessor: flight.predecessor,
+    } as const
     post.sendAll(without(flight.proposal.accepts), proposal)
     if (progress.stage === 'certified') {
       post.sendAll(without(flight.proposal.held), { type: 'certificate', certificate: progress.certificate })

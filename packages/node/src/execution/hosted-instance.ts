@@ -87,7 +87,8 @@ export class HostedInstance {
     const refuse = (reason: string) => SmartLayerError.of('query.not_serving', { reason })
     if (this.replica.disputed) throw refuse(this.replica.disputed)
     if (!placed?.certified.placement.replicas.includes(this.#self)) throw refuse('this node is no replica of it')
-    if (!mayServe(placed, this.#ports.clock.now(), BigInt(this.#context.parameters.epsilonMs))) throw refuse('the lease ended')
+    if (!mayServe(placed, this.#ports.clock.now(), BigInt(this.#context.parameters.epsilonMs)))
+      throw refuse('the lease ended')
     const { confirmed } = this.replica
     if (!confirmed) throw refuse('no position is confirmed by a majority of the replicas yet')
     return confirmed
@@ -144,18 +145,27 @@ export class HostedInstance {
   /** Hands an action to the executor, here or elsewhere. Throws `queue.full` or `query.not_serving`. */
   submit(input: JournalInput & { kind: 'action' }): void {
     if (this.#executor) {
-      if (!this.#executor.submit(input)) throw SmartLayerError.of('queue.full', { queue: 'actions', limit: WAITER_LIMIT })
+      if (!this.#executor.submit(input))
+        throw SmartLayerError.of('queue.full', { queue: 'actions', limit: WAITER_LIMIT })
       return
     }
     const executor = this.#placed?.certified.placement.executor
     if (!executor) throw SmartLayerError.of('query.not_serving', { reason: 'it has no executor now' })
     const { action, signature, grant, args } = input
-    this.#parts.post.send(executor, { type: 'action-request', instance: this.token.instance, action, signature, grant, args })
+    this.#parts.post.send(executor, {
+      type: 'action-request',
+      instance: this.token.instance,
+      action,
+      signature,
+      grant,
+      args,
+    })
   }
 
   /** Resolves once the action with this digest is committed and a majority computed the same state. */
   settled(action: Bytes32): Promise<Confirmed> {
-    if (this.#waiters.size >= WAITER_LIMIT) throw SmartLayerError.of('queue.full', { queue: 'actions', limit: WAITER_LIMIT })
+    if (this.#waiters.size >= WAITER_LIMIT)
+      throw SmartLayerError.of('queue.full', { queue: 'actions', limit: WAITER_LIMIT })
     return new Promise((resolve) => this.#waiters.set(action, { n: undefined, resolve }))
   }
 
@@ -177,7 +187,14 @@ export class HostedInstance {
     const { post, inputs, secrets } = this.#parts
     const home = this.#home
     const lease = new LeaseKeeper(this.#ports, this.#context, { post, home, certified, hash })
-    this.#executor = new Executor(this.#ports, this.#context, { post, inputs, secrets, replica: this.replica, lease, home })
+    this.#executor = new Executor(this.#ports, this.#context, {
+      post,
+      inputs,
+      secrets,
+      replica: this.replica,
+      lease,
+      home,
+    })
     const { instance, term } = certified.placement
     this.#ports.telemetry.log('info', 'executor.elected', { instance, term })
   }
@@ -187,7 +204,11 @@ export class HostedInstance {
     const readers = new Set([...this.#home.anchors, ...(placement?.replicas ?? [])])
     readers.delete(this.#self)
     this.#parts.post.sendAll([...readers], { type: 'executed', ...signed })
-    this.#ports.telemetry.log('info', 'replica.executed', { instance: entry.instance, n: entry.n, root: signed.executed.root })
+    this.#ports.telemetry.log('info', 'replica.executed', {
+      instance: entry.instance,
+      n: entry.n,
+      root: signed.executed.root,
+    })
     const waiter = this.#waiters.get(entry.input)
     if (waiter) waiter.n = entry.n
     this.#follow()

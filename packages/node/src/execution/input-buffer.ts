@@ -1,5 +1,13 @@
 /** The facts that instances on this node wait for: pushed by anchors, asked for again when missing, handed out in order. */
-import { type Address, anchorsOf, type Bytes32, cursorKey, fromHex, SLInput, type StreamItem } from '@smartlayer/protocol'
+import {
+  type Address,
+  anchorsOf,
+  type Bytes32,
+  cursorKey,
+  fromHex,
+  SLInput,
+  type StreamItem,
+} from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
 import type { Cancel } from '../ports/clock.ts'
 import type { Ports } from '../ports/ports.ts'
@@ -9,7 +17,12 @@ import type { PostOffice } from '../wire/post-office.ts'
 const AHEAD_LIMIT = 128
 const ASK_LIMIT = 64
 
-type Followed = { readonly stream: Bytes32; readonly subset: Bytes32; after: bigint; readonly ahead: Map<bigint, StreamItem> }
+type Followed = {
+  readonly stream: Bytes32
+  readonly subset: Bytes32
+  after: bigint
+  readonly ahead: Map<bigint, StreamItem>
+}
 
 export class InputBuffer {
   readonly #ports: Pick<Ports, 'clock' | 'random'>
@@ -65,7 +78,8 @@ export class InputBuffer {
   #take(item: StreamItem): void {
     const data = SLInput.decode(fromHex(item.attestation.message.data))
     const followed = this.#followed.get(cursorKey(data.stream, data.subset))
-    if (!followed || data.subSequence <= followed.after || data.subSequence > followed.after + BigInt(AHEAD_LIMIT)) return
+    if (!followed || data.subSequence <= followed.after || data.subSequence > followed.after + BigInt(AHEAD_LIMIT))
+      return
     if (followed.ahead.has(data.subSequence)) return
     followed.ahead.set(data.subSequence, item)
     this.#onArrival()

@@ -83,6 +83,10 @@ export function checkOwn(
   })
   const refusal = malformed ?? (accepted(checked) ? undefined : checked)
   if (!refusal && accepted(checked)) return checked.value
-  ports.telemetry.log('warn', 'executor.input_refused', { instance: token.instance, kind: input.kind, code: refusal?.code })
+  ports.telemetry.log('warn', 'executor.input_refused', {
+    instance: token.instance,
+    kind: input.kind,
+    code: refusal?.code,
+  })
   return undefined
 }

@@ -1,9 +1,9 @@
 /** Answers queries of sites at a confirmed position of a replica: granted, bound to the request, attested. */
 import {
   type Answer,
+  accepted,
   anchorsOf,
   answerContext,
-  accepted,
   type Bytes32,
   canonicalJson,
   checkGrant,
@@ -53,7 +53,9 @@ export class QueryService {
     const { query } = request
     const requestHash = this.#admit(request, token)
     if (BigInt(confirmed.state.n) < query.minN) {
-      throw SmartLayerError.of('query.not_serving', { reason: `it stands at ${confirmed.state.n}, asked for ${query.minN}` })
+      throw SmartLayerError.of('query.not_serving', {
+        reason: `it stands at ${confirmed.state.n}, asked for ${query.minN}`,
+      })
     }
     const result = await this.#result(token, confirmed, request)
     return this.attest({ token, confirmed }, { method: query.method, audience: query.audience, requestHash, result })
@@ -62,7 +64,12 @@ export class QueryService {
   /** Attests a result at a confirmed position, for one audience and request. */
   async attest(
     { token, confirmed }: Serving,
-    { method, audience, requestHash, result }: { method: string; audience: `0x${string}`; requestHash: Bytes32; result: string },
+    {
+      method,
+      audience,
+      requestHash,
+      result,
+    }: { method: string; audience: `0x${string}`; requestHash: Bytes32; result: string },
   ): Promise<Answer> {
     const { crypto } = this.#ports.identity
     const { state, root, roots } = confirmed
@@ -100,7 +107,8 @@ export class QueryService {
     const digest = digestOf(Query, query, this.#context.domain, crypto.keccak)
     if (query.token !== token.token) throw SmartLayerError.of('grant.token')
     const scope = token.queryScope(query.method)
-    if (scope === undefined) throw SmartLayerError.of('query.unknown_method', { method: query.method, token: token.token })
+    if (scope === undefined)
+      throw SmartLayerError.of('query.unknown_method', { method: query.method, token: token.token })
     const actual = textHash(args, crypto)
     if (actual !== query.args) throw SmartLayerError.of('attestation.content', { expected: query.args, actual })
     if (crypto.recover(digest, signature) !== query.audience) throw SmartLayerError.of('request.signature')
@@ -125,7 +133,8 @@ export class QueryService {
       if (until >= now) break
       this.#nonces.delete(old)
     }
-    if (this.#nonces.size >= NONCE_LIMIT) throw SmartLayerError.of('queue.full', { queue: 'nonces', limit: NONCE_LIMIT })
+    if (this.#nonces.size >= NONCE_LIMIT)
+      throw SmartLayerError.of('queue.full', { queue: 'nonces', limit: NONCE_LIMIT })
     this.#nonces.set(digest, now + 2n * REQUEST_WINDOW_MS)
   }
 

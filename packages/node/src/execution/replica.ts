@@ -6,10 +6,10 @@ import {
   applyEntry,
   type Bytes32,
   type CheckedInput,
+  type CommitProof,
   checkCertificate,
   checkCommit,
   checkInput,
-  type CommitProof,
   cursorsOf,
   digestOf,
   type Entry,
@@ -18,10 +18,10 @@ import {
   entryHash,
   GENESIS,
   genesisState,
-  handlerCall,
   type Head,
   type Hex,
   type Home,
+  handlerCall,
   homeOf,
   type InstanceState,
   type JournaledEntry,
@@ -40,7 +40,11 @@ const ROOTS_KEPT = 64
 export type SignedExecuted = { readonly executed: Executed; readonly signature: Hex }
 
 /** A position that a majority of the replicas computed alike: answers may leave on it. */
-export type Confirmed = { readonly state: InstanceState; readonly root: Bytes32; readonly roots: readonly SignedExecuted[] }
+export type Confirmed = {
+  readonly state: InstanceState
+  readonly root: Bytes32
+  readonly roots: readonly SignedExecuted[]
+}
 
 export type ReplicaEvents = {
   /** An entry was executed here. */
@@ -88,7 +92,8 @@ export class Replica {
     const call = { method: 'init', input: { attributes, instance, time: 0 } } as const
     const made = await callHandler(this.#ports.sandbox, this.token, call)
     const genesis = genesisState(instance, 0n)
-    this.#state = 'refused' in made ? { ...genesis, refused: made.refused } : { ...genesis, data: made.data, topics: made.topics }
+    this.#state =
+      'refused' in made ? { ...genesis, refused: made.refused } : { ...genesis, data: made.data, topics: made.topics }
   }
 
   /** The last entry that was executed here. */
@@ -188,7 +193,15 @@ export class Replica {
     this.#note(signer.address, signed)
   }
 
-  #check({ entry, input, before }: { entry: Entry; input: JournaledEntry['input']; before: InstanceState }): CheckedInput | undefined {
+  #check({
+    entry,
+    input,
+    before,
+  }: {
+    entry: Entry
+    input: JournaledEntry['input']
+    before: InstanceState
+  }): CheckedInput | undefined {
     const anchors = anchorsOf(this.#context.membership()).map((member) => member.node)
     const executor = input.kind === 'attempt' || input.kind === 'outcome' ? input.attestation.attester : signerless
     const checked = checkInput(input, {

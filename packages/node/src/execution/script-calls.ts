@@ -15,13 +15,21 @@ export type EffectCall = {
 
 /** A handler that changes state, followed by the subsets that the new state follows. */
 export async function callHandler(sandbox: Sandbox, token: LoadedToken, call: HandlerCall): Promise<HandlerResult> {
-  const made = await callScript<{ state: Json; effects: { name: string; payload: Json }[] }>(sandbox, token, call.method, {
-    input: call.input,
-    gas: token.gas.update,
-  })
+  const made = await callScript<{ state: Json; effects: { name: string; payload: Json }[] }>(
+    sandbox,
+    token,
+    call.method,
+    {
+      input: call.input,
+      gas: token.gas.update,
+    },
+  )
   if ('refused' in made) return { refused: made.refused }
   const { state: data, effects } = made.output
-  const followed = await callScript<{ topics: Topic[] }>(sandbox, token, 'topics', { input: { state: data }, gas: token.gas.query })
+  const followed = await callScript<{ topics: Topic[] }>(sandbox, token, 'topics', {
+    input: { state: data },
+    gas: token.gas.query,
+  })
   if ('refused' in followed) return { refused: followed.refused }
   return { data, effects, topics: followed.output.topics }
 }
@@ -52,7 +60,10 @@ async function callScript<T>(
   return output.error ? { refused: output.error.code, facts: output.error.facts } : { output }
 }
 
-function refusalOf(result: Exclude<CallResult, { status: 'ok' }>, gas: bigint): { refused: string; facts: Record<string, unknown> } {
+function refusalOf(
+  result: Exclude<CallResult, { status: 'ok' }>,
+  gas: bigint,
+): { refused: string; facts: Record<string, unknown> } {
   switch (result.status) {
     case 'threw':
       return { refused: 'sandbox.threw', facts: { message: result.message.slice(0, 300) } }

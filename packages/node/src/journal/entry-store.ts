@@ -61,7 +61,11 @@ export class EntryStore {
   }
 
   /** Committed entries from place `from` on, at most `limit`, each with its proof where one was kept. */
-  committed(instance: Bytes32, from: bigint, limit: number): readonly { journaled: JournaledEntry; proof: CommitProof | undefined }[] {
+  committed(
+    instance: Bytes32,
+    from: bigint,
+    limit: number,
+  ): readonly { journaled: JournaledEntry; proof: CommitProof | undefined }[] {
     const rows = this.#store.range({ from: linkKey(instance, from), to: `${linkPrefix(instance)}~`, limit })
     const links = rows.map(([, value]) => linkShape.parse(decodeJson(value), 'link'))
     return links.flatMap(({ hash, proof }) => {
@@ -71,7 +75,10 @@ export class EntryStore {
   }
 
   /** The chain from just above place `after` up to the entry `head`, or undefined when a link of it is missing. */
-  chain(instance: Bytes32, { after, head, limit }: { after: bigint; head: Bytes32; limit: number }): readonly JournaledEntry[] | undefined {
+  chain(
+    instance: Bytes32,
+    { after, head, limit }: { after: bigint; head: Bytes32; limit: number },
+  ): readonly JournaledEntry[] | undefined {
     const chain: JournaledEntry[] = []
     for (let hash = head; chain.length < limit; ) {
       if (hash === GENESIS.hash) break

@@ -2,9 +2,9 @@
 import {
   Accept,
   type Address,
+  type AnchorRecord,
   acceptEntry,
   accepted,
-  type AnchorRecord,
   type Bytes32,
   type Certificate,
   type CertifiedEntry,
@@ -22,8 +22,8 @@ import {
   entryCarries,
   entryHash,
   formatTokenRef,
-  Held,
   type Head,
+  Held,
   type Hex,
   type Home,
   holdEntry,
@@ -72,7 +72,11 @@ export class JournalService {
   }
 
   /** Committed entries from place `from` on, with the proof that commits the last of them. */
-  page(instance: Bytes32, from: bigint, limit: number): { entries: readonly JournaledEntry[]; proof: CommitProof | undefined } {
+  page(
+    instance: Bytes32,
+    from: bigint,
+    limit: number,
+  ): { entries: readonly JournaledEntry[]; proof: CommitProof | undefined } {
     const rows = this.#entries.committed(instance, from, Math.min(limit, JOURNAL_PAGE_LIMIT) + 1)
     for (let last = Math.min(rows.length, limit) - 1; last >= 0; last--) {
       const proof = rows[last]!.proof ?? provenByNext(rows[last]!.journaled, rows[last + 1]?.journaled)
@@ -104,7 +108,11 @@ export class JournalService {
       if (!accepted(decision)) return this.#refuse(from, { instance, about: 'proposal', decision })
       const { record: next, sign: place } = decision.value
       const signature = this.#sign(Accept, place)
-      return { record: next, writes, perform: () => this.#parts.post.send(from, { type: 'accepted', place, signature }) }
+      return {
+        record: next,
+        writes,
+        perform: () => this.#parts.post.send(from, { type: 'accepted', place, signature }),
+      }
     })
   }
 
@@ -131,19 +139,32 @@ export class JournalService {
     const carried = this.#checkCarried(proposed, { token, executor, cursors: tip.cursors })
     if (carried) return carried
     const hash = entryHash(entry, this.#context.domain, keccak)
-    const proposal = { entry, hash, executor, placement: { ...placement, hash: placed.value }, predecessor: before?.value }
+    const proposal = {
+      entry,
+      hash,
+      executor,
+      placement: { ...placement, hash: placed.value },
+      predecessor: before?.value,
+    }
     const writes = [this.#entries.entryWrite({ ...proposed, certificate: undefined }, hash, tip.cursors)]
     return { verdict: 'accept', value: { proposal, previousTime: tip.time, writes } }
   }
 
   #checkCarried(
     { entry, input }: JournaledEntry,
-    { token, executor, cursors }: { token: LoadedToken; executor: Address; cursors: Parameters<typeof checkInput>[1]['cursors'] },
+    {
+      token,
+      executor,
+      cursors,
+    }: { token: LoadedToken; executor: Address; cursors: Parameters<typeof checkInput>[1]['cursors'] },
   ): Refusal | undefined {
     const malformed = token.checkBody(input)
     if (malformed) return malformed
     const { crypto } = this.#ports.identity
-    const anchors = this.#context.membership().members.filter((m) => m.role === 'anchor').map((m) => m.node)
+    const anchors = this.#context
+      .membership()
+      .members.filter((m) => m.role === 'anchor')
+      .map((m) => m.node)
     const checked = checkInput(input, {
       networkId: this.#context.networkId,
       domain: this.#context.domain,
@@ -157,7 +178,9 @@ export class JournalService {
       time: entry.time,
     })
     if (!accepted(checked)) return checked
-    return entryCarries(entry, checked.value) ? undefined : refuse('journal.input', { detail: 'the entry names another input' })
+    return entryCarries(entry, checked.value)
+      ? undefined
+      : refuse('journal.input', { detail: 'the entry names another input' })
   }
 
   #hold(from: Address, certificate: Certificate): void {
@@ -232,7 +255,8 @@ export class JournalService {
 
   #lease(instance: Bytes32, certified: CertifiedRenewal): void {
     const known = this.#leases.get(instance)
-    if (known && known.renew.placement === certified.renew.placement && known.renew.expires >= certified.renew.expires) return
+    if (known && known.renew.placement === certified.renew.placement && known.renew.expires >= certified.renew.expires)
+      return
     if (!this.#context.tokens.byInstance(instance)) return
     if (accepted(checkRenewal(certified, this.#parts.election.home(instance), this.#door()))) {
       this.#leases.set(instance, certified)
@@ -248,7 +272,11 @@ export class JournalService {
     const last = entries.at(-1)?.entry.n ?? n - 1n
     const tail =
       last >= record.committed.n && record.certified && record.certified.head.n > record.committed.n
-        ? this.#entries.chain(instance, { after: record.committed.n, head: record.certified.head.hash, limit: JOURNAL_PAGE_LIMIT })
+        ? this.#entries.chain(instance, {
+            after: record.committed.n,
+            head: record.certified.head.hash,
+            limit: JOURNAL_PAGE_LIMIT,
+          })
         : []
     const placed = this.placement(instance)
     this.#parts.post.send(to, {
@@ -301,14 +329,21 @@ export class JournalService {
   #checkedCertificate(record: AnchorRecord, certificate: Certificate, home: Home): Verdict<CertifiedEntry> {
     const known = record.certified
     const hash = entryHash(certificate.entry, this.#context.domain, this.#ports.identity.crypto.keccak)
-    return known?.head.hash === hash ? { verdict: 'accept', value: known } : checkCertificate(certificate, home, this.#door())
+    return known?.head.hash === hash
+      ? { verdict: 'accept', value: known }
+      : checkCertificate(certificate, home, this.#door())
   }
 
   #repair(instance: Bytes32, record: AnchorRecord, from?: Address): void {
     const self = this.#ports.identity.signer.address
     const others = this.#parts.election.home(instance).anchors.filter((anchor) => anchor !== self)
     const asked = from && others.includes(from) ? [from] : others.slice(0, 2)
-    const request = { type: 'journal-request', instance, from: record.committed.n + 1n, limit: JOURNAL_PAGE_LIMIT } as const
+    const request = {
+      type: 'journal-request',
+      instance,
+      from: record.committed.n + 1n,
+      limit: JOURNAL_PAGE_LIMIT,
+    } as const
     this.#parts.post.sendAll(asked, request)
   }
 
@@ -321,7 +356,10 @@ export class JournalService {
     return signer.sign(digestOf(type, place, this.#context.domain, crypto.keccak))
   }
 
-  #refuse(to: Address, { instance, about, decision }: { instance: Bytes32; about: string; decision: Verdict<unknown> }): undefined {
+  #refuse(
+    to: Address,
+    { instance, about, decision }: { instance: Bytes32; about: string; decision: Verdict<unknown> },
+  ): undefined {
     if (decision.verdict === 'accept') return undefined
     const facts = JSON.stringify(decision.facts, (_, value) => (typeof value === 'bigint' ? String(value) : value))
     this.#ports.telemetry.log('debug', 'journal.refused', { instance, about, to, code: decision.code, facts })

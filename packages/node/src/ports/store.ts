@@ -8,7 +8,11 @@ export type Write = { readonly key: Key; readonly value: Uint8Array | undefined 
 export type Store = {
   get(key: Key): Uint8Array | undefined
   /** Entries with `from` ≤ key < `to` in order, at most `limit`. */
-  range(bounds: { readonly from: Key; readonly to: Key; readonly limit: number }): readonly (readonly [Key, Uint8Array])[]
+  range(bounds: {
+    readonly from: Key
+    readonly to: Key
+    readonly limit: number
+  }): readonly (readonly [Key, Uint8Array])[]
   /**
    * All writes or none; resolved only after they are on disk (fsync). Concurrent commits share one fsync.
    * A value of undefined deletes. Rejects with `store.failed`; then nothing was acknowledged and the node must stop.

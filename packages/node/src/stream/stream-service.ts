@@ -1,10 +1,10 @@
 /** A home anchor's part in streams: it validates, stores, signs receipts, repairs gaps and serves subscribers. */
 import {
   type Address,
-  accepted,
-  admit,
   type Attestation,
   accept,
+  accepted,
+  admit,
   type Bytes32,
   type CertifiedReceipt,
   checkContent,
@@ -15,8 +15,8 @@ import {
   homeOf,
   type InputData,
   inputContext,
-  reject,
   Receipt,
+  reject,
   SmartLayerError,
   type StreamItem,
   type StreamState,
@@ -95,7 +95,8 @@ export class StreamService {
     const opened = this.#open(item)
     if (!accepted(opened)) throw SmartLayerError.fromData(opened.code, opened.facts)
     const { uid } = opened.value
-    if (this.#pending.size >= PENDING_LIMIT) throw SmartLayerError.of('queue.full', { queue: 'publish', limit: PENDING_LIMIT })
+    if (this.#pending.size >= PENDING_LIMIT)
+      throw SmartLayerError.of('queue.full', { queue: 'publish', limit: PENDING_LIMIT })
     const home = this.#home(opened.value.data.stream)
     return new Promise((resolve, reject) => {
       const settle = (result: CertifiedReceipt | SmartLayerError) => {
@@ -134,7 +135,10 @@ export class StreamService {
     return accept({ item: { attestation, body }, uid: verified.value.verified.uid, data: verified.value.data })
   }
 
-  #verify(attestation: Attestation, rules: Parameters<typeof issuerOf>[0]): Verdict<{ verified: { uid: Bytes32 }; data: InputData }> {
+  #verify(
+    attestation: Attestation,
+    rules: Parameters<typeof issuerOf>[0],
+  ): Verdict<{ verified: { uid: Bytes32 }; data: InputData }> {
     const { crypto } = this.#ports.identity
     const rule = issuerOf(rules, attestation, crypto.keccak)
     if (!rule) return reject('attestation.signer', { signer: attestation.attester, role: 'issuer of this token type' })
@@ -200,13 +204,20 @@ export class StreamService {
     const signer = recover(digestOf(Receipt, receipt, this.#context.domain, keccak), signature)
     if (signer !== from || !home.anchors.includes(from)) return
     pending.signatures.set(from, signature)
-    if (pending.signatures.size >= home.quorum) pending.settle({ receipt, signatures: [...pending.signatures.values()] })
+    if (pending.signatures.size >= home.quorum)
+      pending.settle({ receipt, signatures: [...pending.signatures.values()] })
   }
 
   /** An entry of a peer was refused. It goes back to the publisher, who settles when no quorum is possible any more. */
   #refuse(to: Address, refusal: { code: string; facts: object }, uid?: Bytes32): void {
     const facts = JSON.stringify(refusal.facts, (_, value) => (typeof value === 'bigint' ? String(value) : value))
-    this.#post.send(to, { type: 'refused', instance: uid ?? `0x${'00'.repeat(32)}`, about: 'publish', code: refusal.code, facts: facts.slice(0, 1024) })
+    this.#post.send(to, {
+      type: 'refused',
+      instance: uid ?? `0x${'00'.repeat(32)}`,
+      about: 'publish',
+      code: refusal.code,
+      facts: facts.slice(0, 1024),
+    })
   }
 
   /** Counts a refusal of a home anchor for one of our pending entries. */
@@ -217,7 +228,8 @@ export class StreamService {
     const { anchors, quorum } = pending.home
     const same = [...pending.refusals.values()].filter((other) => other.code === refusal.code)
     const final = refusal.code !== 'stream.sequence_gap'
-    if (final && same.length > anchors.length - quorum) pending.settle(SmartLayerError.fromData(refusal.code, refusal.facts))
+    if (final && same.length > anchors.length - quorum)
+      pending.settle(SmartLayerError.fromData(refusal.code, refusal.facts))
   }
 
   #subscribe(from: Address, subsets: readonly { stream: Bytes32; subset: Bytes32 }[]): void {
@@ -226,12 +238,17 @@ export class StreamService {
   }
 
   #push(item: StreamItem, { stream, subset }: InputData): void {
-    const wanting = [...this.#subscribers].filter(([, subsets]) => subsets.has(`${stream}:${subset}`)).map(([node]) => node)
+    const wanting = [...this.#subscribers]
+      .filter(([, subsets]) => subsets.has(`${stream}:${subset}`))
+      .map(([node]) => node)
     this.#post.sendAll(wanting, { type: 'stream-item', item })
   }
 
   /** An empty subset in the request means the whole stream: home anchors repair each other so. */
-  #serve(to: Address, { stream, subset, after, limit }: { stream: Bytes32; subset: Bytes32; after: bigint; limit: number }): void {
+  #serve(
+    to: Address,
+    { stream, subset, after, limit }: { stream: Bytes32; subset: Bytes32; after: bigint; limit: number },
+  ): void {
     const whole = subset === stream
     const stored = whole
       ? this.#streams.after(stream, after, limit)
@@ -243,11 +260,20 @@ export class StreamService {
   #repair(stream: Bytes32, state: StreamState): void {
     const self = this.#ports.identity.signer.address
     const others = this.#home(stream).anchors.filter((anchor) => anchor !== self)
-    this.#post.sendAll(others, { type: 'stream-request', stream, subset: stream, after: state.sequence, limit: STREAM_PAGE_LIMIT })
+    this.#post.sendAll(others, {
+      type: 'stream-request',
+      stream,
+      subset: stream,
+      after: state.sequence,
+      limit: STREAM_PAGE_LIMIT,
+    })
   }
 }
 
-type IssuerRules = { readonly tokenType: Bytes32; readonly inputs: Readonly<Record<string, { issuer: Address; lane: Bytes32 }>> }
+type IssuerRules = {
+  readonly tokenType: Bytes32
+  readonly inputs: Readonly<Record<string, { issuer: Address; lane: Bytes32 }>>
+}
 
 /** The declared issuer and lane whose stream this attestation belongs to. */
 function issuerOf(rules: IssuerRules, { attester, message }: Attestation, keccak: (bytes: Uint8Array) => Uint8Array) {

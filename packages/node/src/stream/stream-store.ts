@@ -64,7 +64,10 @@ export class StreamStore {
   }
 
   /** Entries of one subset after a sub-sequence, in order. */
-  subsetAfter(stream: Bytes32, { subset, after, limit }: { subset: Bytes32; after: bigint; limit: number }): readonly StoredItem[] {
+  subsetAfter(
+    stream: Bytes32,
+    { subset, after, limit }: { subset: Bytes32; after: bigint; limit: number },
+  ): readonly StoredItem[] {
     const prefix = `subset/${stream}/${subset}/`
     const rows = this.#store.range({ from: prefix + padded(after + 1n), to: `${prefix}~`, limit })
     return rows.flatMap(([, value]) => this.at(stream, placeShape.parse(decodeJson(value), 'place').sequence) ?? [])
@@ -75,7 +78,11 @@ export class StreamStore {
   }
 
   /** Everything that one admitted entry changes. */
-  writes(stored: StoredItem, place: { sequence: bigint; subset: Bytes32; subSequence: bigint }, next: { state: StreamState; subset: SubsetState }): readonly Write[] {
+  writes(
+    stored: StoredItem,
+    place: { sequence: bigint; subset: Bytes32; subSequence: bigint },
+    next: { state: StreamState; subset: SubsetState },
+  ): readonly Write[] {
     const { stream } = next.state
     return [
       this.stateWrite(next.state),

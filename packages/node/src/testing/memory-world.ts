@@ -20,13 +20,13 @@ import {
   subsetOf,
   type TokenRef,
   textHash,
+  toHex,
   tokenOf,
   tokenTypeOf,
-  toHex,
   ZERO_32,
 } from '@smartlayer/protocol'
 import { AnchoringNode } from '../anchoring-node.ts'
-import { type LoadedToken, LOCAL_PARAMETERS, type NodeContext } from '../context.ts'
+import { LOCAL_PARAMETERS, type LoadedToken, type NodeContext } from '../context.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { OutboundRequest, OutboundResult } from '../ports/egress.ts'
 import type { Network } from '../ports/network.ts'
@@ -79,7 +79,10 @@ export class MemoryWorld {
   readonly issuer = nobleSigner(keyOf(99))
   outside: Outside = () => ({ end: 'answer', status: 200, body: '{}', signature: undefined })
   readonly #registry: Address = `0x${'a0'.repeat(20)}`
-  readonly domain = domainOf({ name: 'SmartLayer', version: '1', chainId: 1n, verifyingContract: this.#registry }, keccak)
+  readonly domain = domainOf(
+    { name: 'SmartLayer', version: '1', chainId: 1n, verifyingContract: this.#registry },
+    keccak,
+  )
   readonly easDomain = easDomain({ chainId: 1n, eas: `0x${'42'.repeat(20)}` }, keccak)
   readonly #handlers = new Map<Address, (from: Address, message: unknown) => void>()
   readonly #membership: Membership
@@ -138,7 +141,13 @@ export class MemoryWorld {
       validFrom: time,
       origin: ZERO_32,
     }
-    const about = { recipient: this.ref.contract, time, expirationTime: 0n, refUID: this.#last.uid, salt: toHex(keccak(new Uint8Array([Number(sequence)]))) }
+    const about = {
+      recipient: this.ref.contract,
+      time,
+      expirationTime: 0n,
+      refUID: this.#last.uid,
+      salt: toHex(keccak(new Uint8Array([Number(sequence)]))),
+    }
     const attestation = attest(SLInput, data, about, { signer: this.issuer, domain: this.easDomain, keccak })
     return { attestation, body: text }
   }
@@ -175,7 +184,13 @@ export class MemoryWorld {
     let counter = 0
     return {
       clock: this.#clock(),
-      random: { bytes: (length) => keccak(new Uint8Array([...key.slice(2, 10)].map(Number).concat(counter++ & 255, counter >> 8))).slice(0, length) },
+      random: {
+        bytes: (length) =>
+          keccak(new Uint8Array([...key.slice(2, 10)].map(Number).concat(counter++ & 255, counter >> 8))).slice(
+            0,
+            length,
+          ),
+      },
       store: memoryStore(this.time),
       network: this.#network(signer.address),
       chain: {} as Ports['chain'],
@@ -261,7 +276,11 @@ function memoryStore(time: VirtualTime): Store {
   }
 }
 
-type CounterInput = { state: { total: number; called: number }; body: { add: number; call?: boolean }; outcome: { kind: string } }
+type CounterInput = {
+  state: { total: number; called: number }
+  body: { add: number; call?: boolean }
+  outcome: { kind: string }
+}
 
 /** Adds up what facts say, and asks for an outside call when a fact says so. */
 function counterScript(method: string, { state, body, outcome }: CounterInput): CallResult {
@@ -272,7 +291,10 @@ function counterScript(method: string, { state, body, outcome }: CounterInput): 
       state: { ...state, total: state.total + body.add },
       effects: body.call ? [{ name: 'call', payload: { total: state.total + body.add } }] : [],
     }),
-    outcome: () => ({ state: { ...state, called: state.called + (outcome.kind === 'succeeded' ? 1 : 0) }, effects: [] }),
+    outcome: () => ({
+      state: { ...state, called: state.called + (outcome.kind === 'succeeded' ? 1 : 0) },
+      effects: [],
+    }),
     query: () => ({ value: state.total }),
     request: () => ({ request: { method: 'POST', path: '/call', json: {} } }),
   }

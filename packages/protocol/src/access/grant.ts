@@ -1,10 +1,11 @@
 /** When a grant lets a site ask: signed by the holder, checked by anchors, for this token, scope, key and time. */
+
+import { faultsTolerated } from '../directory/membership.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import { toHex, ZERO_32 } from '../primitives/bytes.ts'
 import type { Crypto } from '../primitives/crypto.ts'
 import { type Domain, digestOf } from '../primitives/domain.ts'
 import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
-import { faultsTolerated } from '../directory/membership.ts'
 import { type AttestedGrant, Grant, GrantCheck } from './messages.ts'
 
 export type GrantContext = {
@@ -23,7 +24,10 @@ export type GrantContext = {
 }
 
 /** Refuses with the exact reason; a method without scope needs no grant. */
-export function checkGrant(attested: AttestedGrant | undefined, context: GrantContext): Verdict<AttestedGrant | undefined> {
+export function checkGrant(
+  attested: AttestedGrant | undefined,
+  context: GrantContext,
+): Verdict<AttestedGrant | undefined> {
   if (context.scope === '') return accept(attested)
   if (!attested || context.grantHash === ZERO_32) return ignore('grant.missing', { scope: context.scope })
   const { grant } = attested
@@ -32,7 +36,8 @@ export function checkGrant(attested: AttestedGrant | undefined, context: GrantCo
   const hash = toHex(digest)
   if (hash !== context.grantHash) return reject('grant.signature')
   if (grant.token !== context.token) return reject('grant.token')
-  if (grant.audience !== context.audience) return reject('grant.audience', { expected: grant.audience, actual: context.audience })
+  if (grant.audience !== context.audience)
+    return reject('grant.audience', { expected: grant.audience, actual: context.audience })
   if (!grant.scopes.includes(context.scope)) {
     return ignore('scope.not_granted', { granted: grant.scopes.join(' '), needed: context.scope })
   }
@@ -44,7 +49,11 @@ export function checkGrant(attested: AttestedGrant | undefined, context: GrantCo
 }
 
 /** Distinct anchors whose check of this grant is valid now. */
-function countChecks(checks: AttestedGrant['checks'], grant: Bytes32, { anchors, crypto, domain, nowS }: GrantContext): number {
+function countChecks(
+  checks: AttestedGrant['checks'],
+  grant: Bytes32,
+  { anchors, crypto, domain, nowS }: GrantContext,
+): number {
   const signers = checks
     .filter(({ check }) => check.grant === grant && nowS < check.expires)
     .map(({ check, signature }) => crypto.recover(digestOf(GrantCheck, check, domain, crypto.keccak), signature))

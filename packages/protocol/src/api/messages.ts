@@ -154,7 +154,13 @@ export const instanceStatusShape = record({
   stateRoot: optional(bytes32),
   disputed: optional(text(200)),
   effects: listOf(
-    record({ id: bytes32, name: text(64), status: text(64), attempts: integer(0, 1_000_000), failures: integer(0, 1_000_000) }),
+    record({
+      id: bytes32,
+      name: text(64),
+      status: text(64),
+      attempts: integer(0, 1_000_000),
+      failures: integer(0, 1_000_000),
+    }),
     64,
   ),
 })
@@ -200,7 +206,9 @@ export type Problem = {
 
 export const NO_EVIDENCE = 'no enclave evidence'
 
-function oneOfText<T extends string>(...values: readonly T[]): { parse(input: unknown, at: string): T; toJson(value: T): unknown } {
+function oneOfText<T extends string>(
+  ...values: readonly T[]
+): { parse(input: unknown, at: string): T; toJson(value: T): unknown } {
   const shapes = oneOf('value', Object.fromEntries(values.map((value) => [value, record({})])))
   return {
     parse: (input, at) => (shapes.parse({ value: input }, at) as { value: T }).value,

@@ -1,7 +1,14 @@
 /** Batches: many attestations under one signature, through a Merkle root that is itself an attestation (SLBatch). */
 import { type Bytes32, toHex, ZERO_32, ZERO_ADDRESS } from '../primitives/bytes.ts'
 import { merkleProof, merkleRoot, merkleTree } from '../primitives/merkle.ts'
-import { type Attestation, type AttestOptions, type AttestSigner, attest, attestDigest, attestMessage } from './envelope.ts'
+import {
+  type Attestation,
+  type AttestOptions,
+  type AttestSigner,
+  attest,
+  attestDigest,
+  attestMessage,
+} from './envelope.ts'
 import { type EasSchema, SLBatch } from './schemas.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: items of one batch may have different schemas; each was typed where it was made
@@ -35,9 +42,10 @@ export function attestBatch(items: readonly BatchItem[], options: BatchOptions):
   const about = { recipient: ZERO_ADDRESS, time: options.time, expirationTime, salt: options.salt }
   const { message: rootMessage, signature } = attest(SLBatch, data, about, options)
   const root = { message: rootMessage, signature }
+  const written = { leafCount: tree.leafCount, nodes: tree.nodes.map(toHex) } // once: proofs share most of their nodes
   return messages.map((message, i) => ({
     message,
     attester: signer.address,
-    batch: { proof: merkleProof(tree, i).map(toHex), root },
+    batch: { proof: merkleProof(written, i), root },
   }))
 }

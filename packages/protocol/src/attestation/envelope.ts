@@ -1,5 +1,6 @@
 /** The envelope of every attestation: an EAS off-chain attestation, version 2, byte for byte (research/attestation §2). */
-import { type Address, type Bytes32, concat, fromHex, type Hex, toHex, uintWord, utf8, ZERO_32 } from '../primitives/bytes.ts'
+import { SmartLayerError } from '../errors/smart-layer-error.ts'
+import { type Address, type Bytes32, type Hex, toHex, utf8, writeHex, ZERO_32 } from '../primitives/bytes.ts'
 import type { Hasher, Signer } from '../primitives/crypto.ts'
 import { type Domain, domainOf } from '../primitives/domain.ts'
 import { listOf, record, type Shape, signature } from '../primitives/shape.ts'
@@ -11,6 +12,14 @@ const DATA_LIMIT = 1_024
 const PROOF_LIMIT = 16
 export const EAS_VERSION = '1.0.1'
 const VERSION_2 = 2n
+const UID_DATA_AT = 157
+/** Preimages are written here again and again (rules are synchronous): an allocation costs as much as its hash. */
+const scratch = {
+  words: new Uint8Array(320),
+  data: new Uint8Array(DATA_LIMIT),
+  signed: Uint8Array.of(0x19, 0x01, ...new Uint8Array(64)),
+  packed: new Uint8Array(UID_DATA_AT + DATA_LIMIT + 36),
+}
 
 /** Times in seconds since 1970. `recipient` is the contract of the token it is about; `refUID` the predecessor. */
 export const Attest = struct('Attest', {
@@ -47,7 +56,9 @@ const batchedShape = record({
 
 export const attestationShape: Shape<Attestation> = {
   parse: (input, at) =>
-    typeof input === 'object' && input !== null && 'batch' in input ? batchedShape.parse(input, at) : signedShape.parse(input, at),
+    typeof input === 'object' && input !== null && 'batch' in input
+      ? batchedShape.parse(input, at)
+      : signedShape.parse(input, at),
   toJson: (value) => (value.batch ? batchedShape.toJson(value) : signedShape.toJson(value)),
 }
 
@@ -61,41 +72,39 @@ export function easDomain(
 
 /** The EIP-712 digest that is signed and that is the leaf of a batch; a fixed-offset writer, equal to the generic one. */
 export function attestDigest(message: Attest, domain: Domain, keccak: Hasher): Uint8Array {
-  const words = new Uint8Array(320)
+  const words = scratch.words
   words.set(attestTypeHash(keccak), 0)
-  words.set(uintWord(message.version), 32)
-  words.set(fromHex(message.schema), 64)
-  words.set(fromHex(message.recipient), 108)
+  writeUint64(words, 56, message.version)
+  writeHex(words, 64, message.schema)
+  writeHex(words, 108, message.recipient)
   writeUint64(words, 152, message.time)
   writeUint64(words, 184, message.expirationTime)
   words[223] = message.revocable ? 1 : 0
-  words.set(fromHex(message.refUID), 224)
-  words.set(keccak(fromHex(message.data)), 256)
-  words.set(fromHex(message.salt), 288)
-  return keccak(concat(Uint8Array.of(0x19, 0x01), fromHex(domain.separator), keccak(words)))
+  writeHex(words, 224, message.refUID)
+  const size = sizeOf(message.data)
+  writeHex(scratch.data, 0, message.data)
+  words.set(keccak(scratch.data.subarray(0, size)), 256)
+  writeHex(words, 288, message.salt)
+  writeHex(scratch.signed, 2, domain.separator)
+  scratch.signed.set(keccak(words), 34)
+  return keccak(scratch.signed)
 }
 
 /** The UID as the EAS SDK computes it: packed, with the UTF-8 text of the schema's hex, attester 0 and bump 0. */
 export function uidOf(message: Attest, keccak: Hasher): Bytes32 {
-  const times = new Uint8Array(16)
-  writeUint64(times, 0, message.time)
-  writeUint64(times, 8, message.expirationTime)
-  return toHex(
-    keccak(
-      concat(
-        uintWord(message.version).subarray(30),
-        utf8(message.schema),
-        fromHex(message.recipient),
-        new Uint8Array(20),
-        times,
-        Uint8Array.of(message.revocable ? 1 : 0),
-        fromHex(message.refUID),
-        fromHex(message.data),
-        fromHex(message.salt),
-        new Uint8Array(4),
-      ),
-    ),
-  )
+  const { packed } = scratch
+  const end = UID_DATA_AT + sizeOf(message.data)
+  packed[1] = Number(message.version)
+  for (let i = 0; i < message.schema.length; i++) packed[2 + i] = message.schema.charCodeAt(i)
+  writeHex(packed, 68, message.recipient)
+  writeUint64(packed, 108, message.time)
+  writeUint64(packed, 116, message.expirationTime)
+  packed[124] = message.revocable ? 1 : 0
+  writeHex(packed, 125, message.refUID)
+  writeHex(packed, UID_DATA_AT, message.data)
+  writeHex(packed, end, message.salt)
+  packed.fill(0, end + 32, end + 36)
+  return toHex(keccak(packed.subarray(0, end + 36)))
 }
 
 export type AttestOptions = {
@@ -118,7 +127,7 @@ export function attestMessage<T>(schema: EasSchema<T>, data: T, options: AttestO
     expirationTime: options.expirationTime,
     revocable: true,
     refUID: options.refUID ?? ZERO_32,
-    data: toHex(schema.encode(data)),
+    data: schema.encodeHex(data),
     salt: options.salt,
   }
 }
@@ -132,6 +141,13 @@ export function attest<T>(
 ): Attestation & { readonly signature: Hex } {
   const message = attestMessage(schema, data, options, keccak)
   return { message, attester: signer.address, signature: signer.sign(attestDigest(message, domain, keccak)) }
+}
+
+/** Bytes of the data; beyond the limit nothing is hashed, so that no two messages share a digest. */
+function sizeOf(data: Hex): number {
+  const size = (data.length - 2) >> 1
+  if (size <= DATA_LIMIT) return size
+  throw SmartLayerError.of('message.malformed', { at: 'Attest.data', expected: `at most ${DATA_LIMIT} bytes` })
 }
 
 let typeHash: Uint8Array | undefined

@@ -1,6 +1,6 @@
 /** The EAS schemas of Smart Layer: what an attestation says, as static ABI words (design 10-messages, Schemas). */
 import { SmartLayerError } from '../errors/smart-layer-error.ts'
-import { type Bytes32, concat, fromHex, toHex, utf8 } from '../primitives/bytes.ts'
+import { type Bytes32, concat, fromHex, type Hex, toHex, utf8 } from '../primitives/bytes.ts'
 import type { Hasher } from '../primitives/crypto.ts'
 import { address, bytes32, type Field, type TypeOf, uint } from '../primitives/struct.ts'
 
@@ -14,6 +14,8 @@ export type EasSchema<T> = {
   /** keccak(definition ‖ resolver 0 ‖ revocable true). */
   uid(keccak: Hasher): Bytes32
   encode(value: T): Uint8Array
+  /** The same as hex, which costs less: most members are hex already. */
+  encodeHex(value: T): Hex
   /** Strict: exact length, no dirty padding. Throws `message.malformed`. */
   decode(data: Uint8Array): T
 }
@@ -65,7 +67,12 @@ export const SLFailure = easSchema('SLFailure', {
 })
 
 /** The leaves under this root are the signer's. */
-export const SLBatch = easSchema('SLBatch', { root: bytes32, firstSequence: uint(64), count: uint(64), evidence: bytes32 })
+export const SLBatch = easSchema('SLBatch', {
+  root: bytes32,
+  firstSequence: uint(64),
+  count: uint(64),
+  evidence: bytes32,
+})
 export type BatchData = SchemaValue<typeof SLBatch>
 
 /** A node's key lives in this build on this platform. */
@@ -95,6 +102,11 @@ export function easSchema<F extends Record<string, StaticField>>(
   const entries = Object.entries(fields) as [keyof T & string, StaticField][]
   const definition = entries.map(([key, field]) => `${field.type} ${key}`).join(',')
   let uid: Bytes32 | undefined
+  const encodeHex = (value: T): Hex => {
+    let hex = '0x'
+    for (const [key] of entries) hex += wordDigits(value[key] as Hex | bigint)
+    return hex as Hex
+  }
   return {
     name,
     definition,
@@ -102,13 +114,8 @@ export function easSchema<F extends Record<string, StaticField>>(
       uid ??= toHex(keccak(concat(utf8(definition), new Uint8Array(20), Uint8Array.of(1))))
       return uid
     },
-    encode(value) {
-      const data = new Uint8Array(32 * entries.length)
-      entries.forEach(([key, field], i) => {
-        data.set(staticWord(field, value[key]), 32 * i)
-      })
-      return data
-    },
+    encode: (value) => fromHex(encodeHex(value)),
+    encodeHex,
     decode(data) {
       if (data.length !== 32 * entries.length) malformed(name, `${32 * entries.length} bytes`)
       return Object.fromEntries(
@@ -118,12 +125,10 @@ export function easSchema<F extends Record<string, StaticField>>(
   }
 }
 
-function staticWord(field: StaticField, value: unknown): Uint8Array {
-  return field.word(value, neverHashed)
-}
-
-function neverHashed(): never {
-  throw SmartLayerError.of('bug.unexpected', { detail: 'a schema member is not static' })
+/** 64 hex digits of an address, bytes32 or uint. */
+function wordDigits(value: Hex | bigint): string {
+  const digits = typeof value === 'bigint' ? value.toString(16) : value.slice(2)
+  return digits.length === 64 ? digits : digits.padStart(64, '0')
 }
 
 function fromWord(field: StaticField, word: Uint8Array, at: string): unknown {

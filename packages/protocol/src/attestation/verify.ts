@@ -1,10 +1,11 @@
 /** When an attestation is believed: rules 1–9 of research/attestation §2.3, each refusal with its own reason. */
+
+import { SmartLayerError } from '../errors/smart-layer-error.ts'
 import { type Address, type Bytes32, fromHex, toHex } from '../primitives/bytes.ts'
 import type { Crypto } from '../primitives/crypto.ts'
 import type { Domain } from '../primitives/domain.ts'
 import { rootFromProof } from '../primitives/merkle.ts'
 import { accept, ignore, type Refusal, reject, type Verdict } from '../primitives/verdict.ts'
-import { SmartLayerError } from '../errors/smart-layer-error.ts'
 import { type Attest, type Attestation, attestDigest, type SignedAttest, uidOf } from './envelope.ts'
 import { type EasSchema, type InputData, type OutputData, SLBatch, SLInput, SLOutput } from './schemas.ts'
 
@@ -17,7 +18,7 @@ export type VerifiedAttestation = {
   readonly [verified]: true
 }
 
-/** Batch roots that were checked before, by digest, bounded; makes further leaves of a batch cheap. */
+/** Batch roots that were checked before, bounded; makes further leaves of a batch cheap. */
 export type RootCache = { has(key: string): boolean; add(key: string): void }
 
 export type VerifyOptions = { readonly domain: Domain; readonly crypto: Crypto; readonly roots?: RootCache }
@@ -82,7 +83,8 @@ export function verifyInput(
   if (data.context !== context) return reject('attestation.context', { expected: context, actual: data.context })
   const late = checkWindow(attestation.message, { nowS, lifeLimitS: INPUT_LIFE_LIMIT_S, mayStand: true })
   if (late) return late
-  if (data.validFrom > nowS + CLOCK_TOLERANCE_S) return ignore('attestation.not_yet_valid', { validFrom: data.validFrom, now: nowS })
+  if (data.validFrom > nowS + CLOCK_TOLERANCE_S)
+    return ignore('attestation.not_yet_valid', { validFrom: data.validFrom, now: nowS })
   return opened
 }
 
@@ -124,12 +126,18 @@ function open<T>(
   try {
     return accept({ verified: checked.value, data: schema.decode(fromHex(attestation.message.data)) })
   } catch (error) {
-    if (error instanceof SmartLayerError) return reject('message.malformed', { at: schema.name, expected: 'its static words' })
+    if (error instanceof SmartLayerError)
+      return reject('message.malformed', { at: schema.name, expected: 'its static words' })
     throw error
   }
 }
 
-function notSigned(digest: Uint8Array, attester: Address, signature: `0x${string}`, { recover }: Crypto): Refusal | undefined {
+function notSigned(
+  digest: Uint8Array,
+  attester: Address,
+  signature: `0x${string}`,
+  { recover }: Crypto,
+): Refusal | undefined {
   return recover(digest, signature) === attester ? undefined : reject('attestation.signature', { expected: attester })
 }
 
@@ -145,10 +153,14 @@ function notIncluded(
   }
   const reached = toHex(rootFromProof(digest, proof.map(fromHex), crypto.keccak))
   if (root.message.data.slice(0, 66) !== reached) return reject('attestation.proof')
-  const rootDigest = attestDigest(root.message, domain, crypto.keccak)
-  const key = `${attester}${toHex(rootDigest)}${root.signature}`
+  const key = rootKey(root, attester, domain)
   if (roots?.has(key)) return undefined
-  const refusal = notSigned(rootDigest, attester, root.signature, crypto)
+  const refusal = notSigned(attestDigest(root.message, domain, crypto.keccak), attester, root.signature, crypto)
   if (!refusal) roots?.add(key)
   return refusal
+}
+
+/** All that was checked, as text: comparing it is cheaper than hashing the root again for every leaf. */
+function rootKey({ message, signature }: SignedAttest, attester: Address, domain: Domain): string {
+  return [domain.separator, attester, signature, ...Object.values(message)].join()
 }

@@ -2,9 +2,29 @@
 import { entry } from '../errors/kind.ts'
 
 export const directoryErrors = {
-  'node.unknown': entry<{ node: string }>('denied', (f) => `${f.node} is not a registered node.`, 'Register and stake the node, or ask one that is registered.'),
-  'node.role': entry<{ node: string; role: string }>('denied', (f) => `${f.node} is not registered as ${f.role}.`, 'Ask a node of that role.'),
-  'token.unknown': entry<{ token: string }>('missing', (f) => `Token ${f.token} does not exist, or its contract is not registered.`, 'Check the id; the issuer registers the contract with sl token publish.'),
-  'token.malformed': entry<{ token: string }>('invalid', (f) => `"${f.token}" is not a CAIP-19 token id.`, 'Write eip155:CHAIN/erc721:CONTRACT/TOKEN.'),
-  'quorum.not_reached': entry<{ got: number; needed: number; of: number; detail: string }>('unavailable', (f) => `${f.got} of ${f.of} anchors answered, ${f.needed} needed (${f.detail}).`, 'Check the network and try again; nothing was done.'),
+  'node.unknown': entry<{ node: string }>(
+    'denied',
+    (f) => `${f.node} is not a registered node.`,
+    'Register and stake the node, or ask one that is registered.',
+  ),
+  'node.role': entry<{ node: string; role: string }>(
+    'denied',
+    (f) => `${f.node} is not registered as ${f.role}.`,
+    'Ask a node of that role.',
+  ),
+  'token.unknown': entry<{ token: string }>(
+    'missing',
+    (f) => `Token ${f.token} does not exist, or its contract is not registered.`,
+    'Check the id; the issuer registers the contract with sl token publish.',
+  ),
+  'token.malformed': entry<{ token: string }>(
+    'invalid',
+    (f) => `"${f.token}" is not a CAIP-19 token id.`,
+    'Write eip155:CHAIN/erc721:CONTRACT/TOKEN.',
+  ),
+  'quorum.not_reached': entry<{ got: number; needed: number; of: number; detail: string }>(
+    'unavailable',
+    (f) => `${f.got} of ${f.of} anchors answered, ${f.needed} needed (${f.detail}).`,
+    'Check the network and try again; nothing was done.',
+  ),
 } as const

@@ -19,7 +19,8 @@ export function saltOf(purpose: string, beacon: Bytes32, subject: Bytes32, kecca
 /** −log2 of a 32-bit draw in Q26 by integer steps alone; smaller is better before weighting. */
 function ticketOf(node: Address, salt: Bytes32, keccak: Hasher): bigint {
   const digest = keccak(concat(fromHex(salt), fromHex(node)))
-  const draw = (BigInt(digest[0]!) << 24n) | (BigInt(digest[1]!) << 16n) | (BigInt(digest[2]!) << 8n) | BigInt(digest[3]!)
+  const draw =
+    (BigInt(digest[0]!) << 24n) | (BigInt(digest[1]!) << 16n) | (BigInt(digest[2]!) << 8n) | BigInt(digest[3]!)
   return (32n << FRACTION_BITS) - log2(draw === 0n ? 1n : draw)
 }
 

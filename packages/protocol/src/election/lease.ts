@@ -17,7 +17,12 @@ export type LeaseLimits = { readonly leaseMs: bigint; readonly epsilonMs: bigint
  * True when a step of at most `longestMs` may begin now: `notBefore ≤ clock`, `clock + ε + longest ≤ expires`, and it ends
  * within one lease of the moment the lease was asked for, by the monotonic clock (design 20-network §4.3).
  */
-export function mayAct(lease: Lease, clock: LeaseClock, { leaseMs, epsilonMs }: LeaseLimits, longestMs: number): boolean {
+export function mayAct(
+  lease: Lease,
+  clock: LeaseClock,
+  { leaseMs, epsilonMs }: LeaseLimits,
+  longestMs: number,
+): boolean {
   return (
     lease.placement.notBefore <= clock.now &&
     clock.now + epsilonMs + BigInt(longestMs) <= lease.expires &&

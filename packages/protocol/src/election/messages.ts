@@ -1,9 +1,10 @@
 /** Signed messages of the election: reports, placements, renewals, releases (design 20-network §4). */
+
+import type { Certificate } from '../journal/messages.ts'
 import { type Bytes32, type Hex, toHex } from '../primitives/bytes.ts'
 import type { Hasher } from '../primitives/crypto.ts'
 import { type Domain, digestOf } from '../primitives/domain.ts'
 import { address, bytes32, list, struct, type TypeOf, uint } from '../primitives/struct.ts'
-import type { Certificate } from '../journal/messages.ts'
 
 /** What an anchor knows of an instance when a term is prepared: its highest certificate (all zero: none, or the checkpoint). */
 export const Report = struct('Report', {

@@ -1,7 +1,8 @@
 /** What a home anchor remembers of one instance: every promise it signed. Durable before any signature leaves. */
-import type { Address, Bytes32 } from '../primitives/bytes.ts'
+
 import type { CertifiedEntry, Head } from '../journal/messages.ts'
 import { GENESIS } from '../journal/messages.ts'
+import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import type { CertifiedPlacement, Report } from './messages.ts'
 
 /** A lease this anchor voted for, its renewals included. It binds until `expires` unless it was released. */

@@ -18,10 +18,12 @@ export function report(
   home: Home,
   context: AnchorContext,
 ): Decision<Report> {
-  if (from !== proposerOf(home, term)) return reject('election.not_proposer', { term, proposer: proposerOf(home, term) })
+  if (from !== proposerOf(home, term))
+    return reject('election.not_proposer', { term, proposer: proposerOf(home, term) })
   if (term === record.term && record.report) return accept({ record, sign: record.report })
   if (term <= record.term) return ignore('election.term_old', { term, highest: record.term })
-  if (term > record.term + BigInt(home.anchors.length)) return ignore('election.term_jump', { term, highest: record.term })
+  if (term > record.term + BigInt(home.anchors.length))
+    return ignore('election.term_jump', { term, highest: record.term })
   const made: Report = {
     instance: record.instance,
     term,
@@ -82,7 +84,8 @@ export function renew(record: AnchorRecord, request: Renew, context: AnchorConte
 export function release(record: AnchorRecord, message: Release, signer: Address): Verdict<AnchorRecord> {
   const current = record.placement
   if (!current || current.hash !== message.placement) return ignore('election.unknown_placement')
-  if (current.placement.executor !== signer) return reject('journal.not_executor', { executor: current.placement.executor })
+  if (current.placement.executor !== signer)
+    return reject('journal.not_executor', { executor: current.placement.executor })
   const known = record.leases.find((lease) => lease.placement === message.placement)
   const lease: VotedLease = {
     placement: message.placement,
@@ -96,7 +99,9 @@ export function release(record: AnchorRecord, message: Release, signer: Address)
 /** Takes note of a placement that 2f + 1 votes prove; a lower term never replaces a higher one. */
 export function learnPlacement(record: AnchorRecord, certified: CertifiedPlacement, hash: Bytes32): AnchorRecord {
   const known = record.placement
-  return known && known.placement.term >= certified.placement.term ? record : { ...record, placement: { ...certified, hash } }
+  return known && known.placement.term >= certified.placement.term
+    ? record
+    : { ...record, placement: { ...certified, hash } }
 }
 
 /** Whether the instance has a placement that may still be running for this anchor. */

@@ -2,17 +2,69 @@
 import { entry } from './kind.ts'
 
 export const operationErrors = {
-  'bug.unexpected': entry<{ detail: string }>('bug', (f) => `This should not happen: ${f.detail}.`, 'Report it with the request id and the log around it.'),
-  'message.malformed': entry<{ at: string; expected: string }>('invalid', (f) => `${f.at}: expected ${f.expected}.`, 'Send the field in the form that the API reference names.'),
-  'message.too_large': entry<{ limit: number; what: string }>('invalid', (f) => `${f.what} is larger than ${f.limit} bytes.`, 'Send less, or refer to large content by its CID.'),
-  'queue.full': entry<{ queue: string; limit: number }>('unavailable', (f) => `The queue "${f.queue}" holds its limit of ${f.limit}.`, 'Wait and try again; the limit protects the node.'),
-  'store.failed': entry<{ operation: string }>('unavailable', (f) => `The store could not ${f.operation}; nothing was acknowledged.`, 'Check disk space and permissions of the data folder, then restart the node.'),
-  'chain.unreachable': entry<{ url: string }>('unavailable', (f) => `No answer from the chain at ${f.url}.`, 'Start the chain, or correct chain.url.'),
-  'chain.reverted': entry<{ call: string; reason: string }>('conflict', (f) => `${f.call} was reverted: ${f.reason}.`, 'Correct what the reason names and send it again.'),
-  'network.unreachable': entry<{ peer: string }>('unavailable', (f) => `No connection to ${f.peer}.`, 'Check that the node runs and that its registered endpoint is right.'),
-  'network.peer_unknown': entry<{ peer: string }>('denied', (f) => `${f.peer} is not in the registry, or its key does not match.`, 'Register and stake the node before it connects.'),
-  'config.invalid': entry<{ at: string; expected: string }>('invalid', (f) => `Configuration ${f.at}: expected ${f.expected}.`, 'See docs/configuration.md for every value and its default.'),
-  'process.failed': entry<{ what: string; detail: string }>('unavailable', (f) => `${f.what} did not start: ${f.detail}.`, 'Read its log, named above; a busy port is moved with --port-base.'),
-  'port.busy': entry<{ port: number; what: string }>('unavailable', (f) => `Port ${f.port} (${f.what}) is in use by another program.`, 'Stop that program or choose other ports with --port-base.'),
-  'platform.unsupported': entry<{ platform: string }>('invalid', (f) => `Smart Layer does not run on ${f.platform} yet.`, 'Use Linux on x64.'),
+  'bug.unexpected': entry<{ detail: string }>(
+    'bug',
+    (f) => `This should not happen: ${f.detail}.`,
+    'Report it with the request id and the log around it.',
+  ),
+  'message.malformed': entry<{ at: string; expected: string }>(
+    'invalid',
+    (f) => `${f.at}: expected ${f.expected}.`,
+    'Send the field in the form that the API reference names.',
+  ),
+  'message.too_large': entry<{ limit: number; what: string }>(
+    'invalid',
+    (f) => `${f.what} is larger than ${f.limit} bytes.`,
+    'Send less, or refer to large content by its CID.',
+  ),
+  'queue.full': entry<{ queue: string; limit: number }>(
+    'unavailable',
+    (f) => `The queue "${f.queue}" holds its limit of ${f.limit}.`,
+    'Wait and try again; the limit protects the node.',
+  ),
+  'store.failed': entry<{ operation: string }>(
+    'unavailable',
+    (f) => `The store could not ${f.operation}; nothing was acknowledged.`,
+    'Check disk space and permissions of the data folder, then restart the node.',
+  ),
+  'chain.unreachable': entry<{ url: string }>(
+    'unavailable',
+    (f) => `No answer from the chain at ${f.url}.`,
+    'Start the chain, or correct chain.url.',
+  ),
+  'chain.reverted': entry<{ call: string; reason: string }>(
+    'conflict',
+    (f) => `${f.call} was reverted: ${f.reason}.`,
+    'Correct what the reason names and send it again.',
+  ),
+  'network.unreachable': entry<{ peer: string }>(
+    'unavailable',
+    (f) => `No connection to ${f.peer}.`,
+    'Check that the node runs and that its registered endpoint is right.',
+  ),
+  'network.peer_unknown': entry<{ peer: string }>(
+    'denied',
+    (f) => `${f.peer} is not in the registry, or its key does not match.`,
+    'Register and stake the node before it connects.',
+  ),
+  'config.invalid': entry<{ at: string; expected: string }>(
+    'invalid',
+    (f) => `Configuration ${f.at}: expected ${f.expected}.`,
+    'See docs/configuration.md for every value and its default.',
+  ),
+  'process.failed': entry<{ what: string; detail: string }>(
+    'unavailable',
+    (f) => `${f.what} did not start: ${f.detail}.`,
+    'Read its log, named above; a busy port is moved with --port-base.',
+  ),
+  'port.busy': entry<{ port: number; what: string }>(
+    'unavailable',
+    (f) => `Port ${f.port} (${f.what}) is in use by another program.`,
+    'Stop that program or choose other ports with --port-base.',
+  ),
+  'platform.unsupported': entry<{ platform: string }>(
+    'invalid',
+    (f) => `Smart Layer does not run on ${f.platform} yet.`,
+    'Use Linux on x64.',
+  ),
 } as const

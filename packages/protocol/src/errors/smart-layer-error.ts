@@ -1,5 +1,5 @@
 /** The one error class: a code of the catalogue, its typed facts, and a text that says what, why and how to fix. */
-import { catalogue, type Catalogue, type Code } from './catalogue.ts'
+import { type Catalogue, type Code, catalogue } from './catalogue.ts'
 import { consequencesOf, type Kind } from './kind.ts'
 
 type FactsOf<C extends Code> = Parameters<Catalogue[C]['text']>[0]

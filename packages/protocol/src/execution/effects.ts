@@ -75,5 +75,7 @@ export function ended(effect: Effect, policy: EffectPolicy, end: AttemptEnd, tim
 
 /** True while the outside world, a failure attestation or the script has yet to settle the effect. */
 export function isOpen(effect: Effect): boolean {
-  return effect.status === 'pending' || effect.status === 'attempting' || effect.status === 'awaiting failure attestation'
+  return (
+    effect.status === 'pending' || effect.status === 'attempting' || effect.status === 'awaiting failure attestation'
+  )
 }

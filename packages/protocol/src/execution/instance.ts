@@ -1,8 +1,7 @@
 /** The state of an instance and how one committed entry changes it: the same on every replica, bit for bit. */
 import { canonicalJson } from '../attestation/content.ts'
 import { effectIdOf, subsetOf } from '../directory/ids.ts'
-import type { Cursor } from '../journal/input.ts'
-import type { CheckedInput, JournalInput, OutcomeBody } from '../journal/input.ts'
+import type { CheckedInput, Cursor, JournalInput, OutcomeBody } from '../journal/input.ts'
 import { cursorKey, parseReport } from '../journal/input.ts'
 import type { Entry } from '../journal/messages.ts'
 import { type Bytes32, toHex, utf8 } from '../primitives/bytes.ts'
@@ -88,7 +87,9 @@ export function handlerCall(
       const followed = state.topics.some(
         (topic) => topic.input === input.name && checked.cursor?.key.endsWith(`:${subsetOf(topic.subset, keccak)}`),
       )
-      return followed ? { method: 'input', input: { ...common, name: input.name, body: JSON.parse(input.body) } } : undefined
+      return followed
+        ? { method: 'input', input: { ...common, name: input.name, body: JSON.parse(input.body) } }
+        : undefined
     }
     case 'action': {
       if (checked.uid in state.actions || runningActions(state, entry.time).length >= ACTIONS_KEPT) return undefined
@@ -110,16 +111,18 @@ export function applyEntry(
   const moved = advance(base, { entry, input, checked }, rules)
   if (!result) return moved
   if ('refused' in result) return { ...moved, refused: result.refused }
-  const asked = result.effects.map(({ name, payload }, index): Effect => ({
-    id: effectIdOf({ instance: state.instance, incarnation: entry.incarnation, n: entry.n, index }, keccak),
-    name,
-    payload: canonicalJson(payload),
-    status: 'pending',
-    attempts: 0,
-    failures: 0,
-    attemptTerm: '0',
-    notBefore: '0',
-  }))
+  const asked = result.effects.map(
+    ({ name, payload }, index): Effect => ({
+      id: effectIdOf({ instance: state.instance, incarnation: entry.incarnation, n: entry.n, index }, keccak),
+      name,
+      payload: canonicalJson(payload),
+      status: 'pending',
+      attempts: 0,
+      failures: 0,
+      attemptTerm: '0',
+      notBefore: '0',
+    }),
+  )
   const effects = settledLast([...moved.effects, ...asked])
   if (effects.filter(isOpen).length > OPEN_EFFECT_LIMIT) return { ...moved, refused: 'effect.too_many' }
   const next = { ...moved, data: result.data, effects, topics: result.topics }
@@ -136,7 +139,8 @@ function advance(
     const { key, value } = checked.cursor
     return { ...state, cursors: { ...state.cursors, [key]: { sequence: String(value.sequence), uid: value.uid } } }
   }
-  if (input.kind === 'action') return { ...state, actions: rememberAction(state, checked.uid, input.action.expires, entry.time) }
+  if (input.kind === 'action')
+    return { ...state, actions: rememberAction(state, checked.uid, input.action.expires, entry.time) }
   if (input.kind !== 'attempt' && input.kind !== 'outcome') return state
   const report = parseReport(input.body)
   const effect = state.effects.find((e) => e.id === report?.effect)
@@ -165,7 +169,10 @@ function outcomeCall(
     return { method: 'outcome', input: { ...call, outcome } }
   }
   if (status === 'uncertain') {
-    return { method: 'outcome', input: { ...call, outcome: { kind: 'uncertain', attempt: report.attempt, reason: report.reason } } }
+    return {
+      method: 'outcome',
+      input: { ...call, outcome: { kind: 'uncertain', attempt: report.attempt, reason: report.reason } },
+    }
   }
   return undefined
 }

@@ -1,6 +1,7 @@
 /** When a home anchor accepts, holds and commits entries: the order of an instance (design 20-network §5). */
-import { type AnchorContext, type AnchorRecord, enterTerm, isOver } from '../election/record.ts'
+
 import type { CertifiedPlacement, Placement } from '../election/messages.ts'
+import { type AnchorContext, type AnchorRecord, enterTerm, isOver } from '../election/record.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
 import { type CertifiedEntry, compareHeads, type Entry, type Head, kindOf, type Place, placeOf } from './messages.ts'
@@ -43,11 +44,7 @@ export function acceptEntry(
 }
 
 /** Holds a certified entry: signed only in the entry's own term. A certificate stored without it may still be reported. */
-export function holdEntry(
-  record: AnchorRecord,
-  certified: CertifiedEntry,
-  context: AnchorContext,
-): Signing<Place> {
+export function holdEntry(record: AnchorRecord, certified: CertifiedEntry, context: AnchorContext): Signing<Place> {
   const { certificate, head } = certified
   if (head.term < record.term) return ignore('election.term_old', { term: head.term, highest: record.term })
   const entered = enterTerm(holdKnown(record, certified), head.term, context)
@@ -67,10 +64,15 @@ export function learnCommit(record: AnchorRecord, head: Head): AnchorRecord {
 
 function holdKnown(record: AnchorRecord, certified: CertifiedEntry): AnchorRecord {
   const learned = learnCertificate(record, certified)
-  return learned.held && compareHeads(learned.held, certified.head) >= 0 ? learned : { ...learned, held: certified.head }
+  return learned.held && compareHeads(learned.held, certified.head) >= 0
+    ? learned
+    : { ...learned, held: certified.head }
 }
 
-function wrongPlace({ entry, executor, placement, predecessor }: VerifiedProposal, body: Placement): Verdict<never> | undefined {
+function wrongPlace(
+  { entry, executor, placement, predecessor }: VerifiedProposal,
+  body: Placement,
+): Verdict<never> | undefined {
   if (kindOf(entry) === undefined) return reject('journal.input', { detail: `kind ${entry.kind} is not known` })
   if (executor !== body.executor) return reject('journal.not_executor', { executor: body.executor })
   const samePlacement =

@@ -1,13 +1,28 @@
 /** The door of the journal: which signatures make a certificate, a commit proof, a placement or a renewal count. */
 import type { Home } from '../directory/home.ts'
-import { type CertifiedPlacement, type CertifiedRenewal, Placement, placementHash, Renew } from '../election/messages.ts'
+import {
+  type CertifiedPlacement,
+  type CertifiedRenewal,
+  Placement,
+  placementHash,
+  Renew,
+} from '../election/messages.ts'
 import type { Bytes32, Hex } from '../primitives/bytes.ts'
 import type { Crypto } from '../primitives/crypto.ts'
 import { type Domain, digestOf } from '../primitives/domain.ts'
 import { signersAmong } from '../primitives/quorum.ts'
 import type { Struct } from '../primitives/struct.ts'
 import { accept, reject, type Verdict } from '../primitives/verdict.ts'
-import { Accept, type Certificate, type CertifiedEntry, type CommitProof, entryHash, Held, type Head, placeOf } from './messages.ts'
+import {
+  Accept,
+  type Certificate,
+  type CertifiedEntry,
+  type CommitProof,
+  entryHash,
+  type Head,
+  Held,
+  placeOf,
+} from './messages.ts'
 
 export type Door = { readonly domain: Domain; readonly crypto: Crypto }
 
@@ -48,8 +63,13 @@ export function checkRenewal(certified: CertifiedRenewal, home: Home, door: Door
   return got < home.quorum ? reject('election.votes', { got, needed: home.quorum }) : accept(certified.renew)
 }
 
-
-function countSignatures<T>(type: Struct<T>, value: T, signatures: readonly Hex[], home: Home, { domain, crypto }: Door): number {
+function countSignatures<T>(
+  type: Struct<T>,
+  value: T,
+  signatures: readonly Hex[],
+  home: Home,
+  { domain, crypto }: Door,
+): number {
   const digest = digestOf(type, value, domain, crypto.keccak)
   return signersAmong(home.anchors, { digest, signatures }, crypto).length
 }

@@ -5,9 +5,9 @@ import type { Attestation } from '../attestation/envelope.ts'
 import { type InputData, SLInput } from '../attestation/schemas.ts'
 import { verifyInput } from '../attestation/verify.ts'
 import { inputContext, outcomeContext, streamOf } from '../directory/ids.ts'
+import type { AttemptEnd } from '../execution/effects.ts'
 import { OutsideAnswer } from '../execution/messages.ts'
 import type { TokenRules } from '../execution/rules.ts'
-import type { AttemptEnd } from '../execution/effects.ts'
 import { type Address, type Bytes32, fromHex, type Hex, toHex, utf8, ZERO_32 } from '../primitives/bytes.ts'
 import type { Crypto } from '../primitives/crypto.ts'
 import { type Domain, digestOf } from '../primitives/domain.ts'
@@ -21,7 +21,12 @@ export type AttemptBody = { readonly effect: Bytes32; readonly name: string; rea
 export type OutcomeBody = AttemptBody & {
   readonly end: AttemptEnd
   readonly reason: string
-  readonly answer: { readonly status: number; readonly request: Bytes32; readonly body: string; readonly signature: string } | null
+  readonly answer: {
+    readonly status: number
+    readonly request: Bytes32
+    readonly body: string
+    readonly signature: string
+  } | null
 }
 
 export type JournalInput =
@@ -117,7 +122,8 @@ function checkFact(input: JournalInput & { kind: 'input' }, context: InputContex
     return reject('journal.input', { detail: 'it concerns another token' })
   }
   const content = textHash(input.body, crypto)
-  if (content !== data.contentHash) return reject('attestation.content', { expected: data.contentHash, actual: content })
+  if (content !== data.contentHash)
+    return reject('attestation.content', { expected: data.contentHash, actual: content })
   const key = cursorKey(data.stream, data.subset)
   const outOfOrder = wrongCursor(context.cursors[key] ?? { sequence: 0n, uid: ZERO_32 }, data)
   return outOfOrder ?? accept({ uid, content, cursor: { key, value: { sequence: data.subSequence, uid } } })
@@ -155,7 +161,10 @@ function checkAction(input: JournalInput & { kind: 'action' }, context: InputCon
 }
 
 /** Attempts and outcomes are attested by the executor; an outside system's own signature inside is checked too. */
-function checkReport(input: JournalInput & { kind: 'attempt' | 'outcome' }, context: InputContext): Verdict<CheckedInput> {
+function checkReport(
+  input: JournalInput & { kind: 'attempt' | 'outcome' },
+  context: InputContext,
+): Verdict<CheckedInput> {
   const { crypto, rules, networkId } = context
   const body = parseReport(input.body)
   if (!body) return reject('journal.input', { detail: `the body of the ${input.kind} is malformed` })
@@ -169,7 +178,8 @@ function checkReport(input: JournalInput & { kind: 'attempt' | 'outcome' }, cont
   if (verified.verdict !== 'accept') return verified
   const content = textHash(input.body, crypto)
   const { data } = verified.value
-  if (content !== data.contentHash) return reject('attestation.content', { expected: data.contentHash, actual: content })
+  if (content !== data.contentHash)
+    return reject('attestation.content', { expected: data.contentHash, actual: content })
   if (input.kind === 'outcome') {
     const unsigned = unsignedAnswer(body as OutcomeBody, context)
     if (unsigned) return unsigned
@@ -177,14 +187,19 @@ function checkReport(input: JournalInput & { kind: 'attempt' | 'outcome' }, cont
   return accept({ uid: verified.value.verified.uid, content, cursor: undefined })
 }
 
-function unsignedAnswer({ answer, effect, name, end }: OutcomeBody, { rules, crypto, domain }: InputContext): Verdict<never> | undefined {
+function unsignedAnswer(
+  { answer, effect, name, end }: OutcomeBody,
+  { rules, crypto, domain }: InputContext,
+): Verdict<never> | undefined {
   const rule = Object.hasOwn(rules.effects, name) ? rules.effects[name] : undefined
   if (!rule) return reject('effect.unknown', { effect: name })
   if (end !== 'answered') return undefined
   if (!answer) return reject('journal.input', { detail: 'an answered outcome without its answer' })
   if (!rule.attestedBy) return undefined
   const signed = outsideAnswerDigest({ effect, ...answer }, { crypto, domain })
-  const signer = /^0x[0-9a-f]{130}$/.test(answer.signature) ? crypto.recover(signed, answer.signature as Hex) : undefined
+  const signer = /^0x[0-9a-f]{130}$/.test(answer.signature)
+    ? crypto.recover(signed, answer.signature as Hex)
+    : undefined
   return signer === rule.attestedBy ? undefined : reject('effect.answer_unsigned', { host: name })
 }
 

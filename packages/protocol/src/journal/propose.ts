@@ -12,7 +12,12 @@ export type Proposal = {
 export type Progress =
   | { readonly stage: 'proposed'; readonly proposal: Proposal }
   | { readonly stage: 'certified'; readonly proposal: Proposal; readonly certificate: Certificate }
-  | { readonly stage: 'committed'; readonly proposal: Proposal; readonly certificate: Certificate; readonly proof: CommitProof }
+  | {
+      readonly stage: 'committed'
+      readonly proposal: Proposal
+      readonly certificate: Certificate
+      readonly proof: CommitProof
+    }
 
 export function propose(entry: Entry, head: Head): Proposal {
   return { entry, head, accepts: new Map(), held: new Map() }

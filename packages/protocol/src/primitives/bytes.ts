@@ -12,20 +12,29 @@ export const ZERO_ADDRESS: Address = `0x${'00'.repeat(20)}`
 
 const DIGITS = '0123456789abcdef'
 const PAIRS = Array.from({ length: 256 }, (_, byte) => DIGITS[byte >> 4]! + DIGITS[byte & 15]!)
+/** First byte of a UTF-8 sequence by the number of bytes that follow. */
+const LEADING = [0, 0xc0, 0xe0, 0xf0]
+const NIBBLES = Uint8Array.from({ length: 128 }, (_, code) => Math.max(0, DIGITS.indexOf(String.fromCharCode(code))))
 
 export function toHex(bytes: Uint8Array): Hex {
   let hex = '0x'
-  for (const byte of bytes) hex += PAIRS[byte]
+  for (let i = 0; i < bytes.length; i++) hex += PAIRS[bytes[i]!]
   return hex as Hex
 }
 
 /** Bytes of a hex string; the caller has checked that it is hex (see `isHex`). */
 export function fromHex(hex: Hex): Uint8Array {
   const bytes = new Uint8Array((hex.length - 2) >> 1)
-  for (let i = 0, at = 2; i < bytes.length; i++, at += 2) {
-    bytes[i] = (nibble(hex.charCodeAt(at)) << 4) | nibble(hex.charCodeAt(at + 1))
-  }
+  writeHex(bytes, 0, hex)
   return bytes
+}
+
+/** Writes the bytes of a checked hex string into `target` from `at` on. */
+export function writeHex(target: Uint8Array, at: number, hex: Hex): void {
+  const end = at + ((hex.length - 2) >> 1)
+  for (let i = at, from = 2; i < end; i++, from += 2) {
+    target[i] = (NIBBLES[hex.charCodeAt(from)]! << 4) | NIBBLES[hex.charCodeAt(from + 1)]!
+  }
 }
 
 /** True for lowercase hex of whole bytes, of exactly `size` bytes when given. */
@@ -60,17 +69,13 @@ export function uintWord(value: bigint): Uint8Array {
 
 /** UTF-8 bytes of a string; lone surrogates become U+FFFD as in TextEncoder. */
 export function utf8(text: string): Uint8Array {
-  const bytes: number[] = []
-  for (const character of text.toWellFormed()) {
-    const code = character.codePointAt(0)!
-    if (code < 0x80) bytes.push(code)
-    else if (code < 0x800) bytes.push(0xc0 | (code >> 6), 0x80 | (code & 63))
-    else if (code < 0x10000) bytes.push(0xe0 | (code >> 12), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63))
-    else {
-      bytes.push(0xf0 | (code >> 18), 0x80 | ((code >> 12) & 63), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63))
-    }
+  const bytes = new Uint8Array(text.length)
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code >= 0x80) return utf8Beyond(text)
+    bytes[i] = code
   }
-  return Uint8Array.from(bytes)
+  return bytes
 }
 
 /** Byte-wise comparison, for sorting: negative, zero or positive. */
@@ -82,6 +87,18 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return a.length - b.length
 }
 
-function nibble(code: number): number {
-  return code < 58 ? code - 48 : code - 87
+/** Text with at least one character beyond ASCII. */
+function utf8Beyond(text: string): Uint8Array {
+  const bytes = new Uint8Array(3 * text.length)
+  let at = 0
+  for (const character of text.toWellFormed()) {
+    const code = character.codePointAt(0)!
+    if (code < 0x80) bytes[at++] = code
+    else {
+      const extra = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3
+      bytes[at++] = LEADING[extra]! | (code >> (6 * extra))
+      for (let shift = 6 * (extra - 1); shift >= 0; shift -= 6) bytes[at++] = 0x80 | ((code >> shift) & 63)
+    }
+  }
+  return bytes.slice(0, at)
 }

@@ -1,7 +1,8 @@
 /** Hashing and signing as values that are handed in; noble is the default, nodes hand in faster ones. */
-import { keccak_256 } from '@noble/hashes/sha3.js'
+
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'
+import { keccak_256 } from '@noble/hashes/sha3.js'
 import * as secp from '@noble/secp256k1'
 import { type Address, type Bytes32, concat, fromHex, type Hex, toHex, utf8 } from './bytes.ts'
 

@@ -21,9 +21,9 @@ export function merkleRoot(tree: MerkleTree): Uint8Array {
   return tree.nodes[0]!
 }
 
-/** The siblings from leaf `index` (0-based) up to the root. */
-export function merkleProof(tree: MerkleTree, index: number): Uint8Array[] {
-  const proof: Uint8Array[] = []
+/** The siblings from leaf `index` (0-based) up to the root; nodes as bytes, or already written as hex. */
+export function merkleProof<N>(tree: { readonly leafCount: number; readonly nodes: readonly N[] }, index: number): N[] {
+  const proof: N[] = []
   for (let i = 2 * tree.leafCount - 2 - index; i > 0; i = (i - 1) >> 1) proof.push(tree.nodes[i % 2 ? i + 1 : i - 1]!)
   return proof
 }

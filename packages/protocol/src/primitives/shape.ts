@@ -17,7 +17,8 @@ export function record<F extends Record<string, AnyShape>>(
   return {
     parse(input, at) {
       if (typeof input !== 'object' || input === null || Array.isArray(input)) return malformed(at, 'an object')
-      for (const key of Object.keys(input)) if (!Object.hasOwn(members, key)) malformed(`${at}.${key}`, 'no such member')
+      for (const key of Object.keys(input))
+        if (!Object.hasOwn(members, key)) malformed(`${at}.${key}`, 'no such member')
       const source = input as Record<string, unknown>
       return Object.fromEntries(entries.map(([key, shape]) => [key, shape.parse(source[key], `${at}.${key}`)])) as T
     },

@@ -89,7 +89,12 @@ export function struct<F extends Record<string, AnyField>>(
   const known = new Set<string>(Object.keys(fields))
   const signature = `${name}(${entries.map(([key, field]) => `${field.type} ${key}`).join(',')})`
   const referred = [...new Map(entries.flatMap(([, f]) => f.members).map((m) => [m.name, m])).values()]
-  const encodedType = signature + referred.map((m) => m.signature).sort().join('')
+  const encodedType =
+    signature +
+    referred
+      .map((m) => m.signature)
+      .sort()
+      .join('')
   const typeHash = memoized((keccak) => keccak(utf8(encodedType)))
   const hash = (value: T, keccak: Hasher): Uint8Array => {
     const words = new Uint8Array(32 * (entries.length + 1))

@@ -91,7 +91,13 @@ export const wireShape = oneOf('type', {
   'stream-range': record({ stream: bytes32, subset: bytes32, items: listOf(streamItemShape, RANGE_LIMIT) }),
   subscribe: record({ subsets: listOf(record({ stream: bytes32, subset: bytes32 }), 1024) }),
   // Calls that reach a replica which is not the executor.
-  'action-request': record({ instance: bytes32, action: Action, signature, grant: optional(attestedGrantShape), args: body }),
+  'action-request': record({
+    instance: bytes32,
+    action: Action,
+    signature,
+    grant: optional(attestedGrantShape),
+    args: body,
+  }),
   // Liveness, and refusals with their reason.
   heartbeat: record({ node: address, ready: bool, instances: integer(0, 1_000_000) }),
   refused: record({ instance: bytes32, about: text(32), code: text(64), facts: text(1024) }),
