@@ -1,13 +1,10 @@
 /** The Telemetry port: one JSON line per event through pino, and counters in Prometheus form. */
 import { isSmartLayerError } from '@smartlayer/protocol'
 import pino from 'pino'
-import type { Level, Telemetry } from '../ports/telemetry.ts'
+import type { Level, LoggedEvent, Telemetry } from '../ports/telemetry.ts'
 
 const SERIES_LIMIT = 1_000
 const EVENTS_KEPT = 1_000
-
-/** One event as live views and status pages show it. */
-export type LoggedEvent = { readonly sequence: number; readonly time: number; readonly level: Level; readonly event: string; readonly facts: Readonly<Record<string, unknown>> }
 
 export class PinoTelemetry implements Telemetry {
   readonly #logger: pino.Logger

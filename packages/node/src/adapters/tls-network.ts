@@ -98,8 +98,10 @@ export class TlsNetwork implements Network {
 
   /** A message to many peers is written as bytes once. */
   #frame(message: unknown): Buffer {
-    if (this.#last?.message !== message) this.#last = { message, frame: frameOf(message) }
-    return this.#last.frame
+    if (this.#last && this.#last.message === message) return this.#last.frame
+    const frame = frameOf(message)
+    this.#last = { message, frame }
+    return frame
   }
 
   #link(to: Address): TlsLink | undefined {

@@ -8,3 +8,6 @@ export type Telemetry = {
   /** Adds to a counter `smartlayer_<domain>_<thing>_total`. */
   count(name: string, labels?: Readonly<Record<string, string>>): void
 }
+
+/** One event as live views and status pages show it. */
+export type LoggedEvent = { readonly sequence: number; readonly time: number; readonly level: Level; readonly event: string; readonly facts: Readonly<Record<string, unknown>> }

@@ -152,6 +152,8 @@ export const instanceStatusShape = record({
   executed: optional(uint(64)),
   confirmed: optional(uint(64)),
   stateRoot: optional(bytes32),
+  /** What replicas signed last, as this node saw it. */
+  roots: listOf(record({ node: address, n: uint(64), root: bytes32 }), 64),
   disputed: optional(text(200)),
   effects: listOf(
     record({
@@ -202,6 +204,8 @@ export type Problem = {
   readonly fix: string
   readonly request_id: string
   readonly retryable: boolean
+  /** The facts behind `detail`, by name. */
+  readonly facts: Readonly<Record<string, unknown>>
 }
 
 export const NO_EVIDENCE = 'no enclave evidence'

@@ -23,6 +23,8 @@ export type RootCache = { has(key: string): boolean; add(key: string): void }
 
 export type VerifyOptions = { readonly domain: Domain; readonly crypto: Crypto; readonly roots?: RootCache }
 
+/** Four static words as hex. */
+const BATCH_DATA_LENGTH = 2 + 4 * 64
 /** Clocks of signers may be ahead by this much, in seconds. */
 const CLOCK_TOLERANCE_S = 30n
 /** Longest life of an answer, in seconds. */
@@ -150,6 +152,9 @@ function notIncluded(
 ): Refusal | undefined {
   if (root.message.schema !== SLBatch.uid(crypto.keccak) || root.message.version !== 2n) {
     return reject('attestation.schema', { schema: root.message.schema })
+  }
+  if (root.message.data.length !== BATCH_DATA_LENGTH) {
+    return reject('message.malformed', { at: SLBatch.name, expected: 'its static words' })
   }
   const reached = toHex(rootFromProof(digest, proof.map(fromHex), crypto.keccak))
   if (root.message.data.slice(0, 66) !== reached) return reject('attestation.proof')

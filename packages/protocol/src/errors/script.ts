@@ -47,6 +47,11 @@ export const scriptErrors = {
     (f) => `${f.at}: ${f.detail}.`,
     'Correct the declaration; docs/spec/token.md lists every field.',
   ),
+  'script.engine': entry<{ needed: string; have: string }>(
+    'conflict',
+    (f) => `The script was built for engine ${f.needed}; this node runs ${f.have}.`,
+    'Build the script again with the tools of this network.',
+  ),
   'script.not_found': entry<{ what: string }>(
     'missing',
     (f) => `No script found for ${f.what}.`,

@@ -4,7 +4,7 @@ import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import * as secp from '@noble/secp256k1'
-import { type Address, type Bytes32, concat, fromHex, type Hex, toHex, utf8 } from './bytes.ts'
+import { type Address, type Bytes32, concat, fromHex, type Hex, isHex, toHex, utf8 } from './bytes.ts'
 
 /** keccak-256: any bytes in, 32 bytes out. */
 export type Hasher = (bytes: Uint8Array) => Uint8Array
@@ -43,7 +43,7 @@ export function addressOf(publicKey: Uint8Array, keccak: Hasher): Address {
 
 /** True for 65 bytes r ‖ s ‖ v with low s and v 27 or 28: the only form accepted anywhere. */
 export function isCanonical(signature: Hex): boolean {
-  if (signature.length !== 132) return false
+  if (!isHex(signature, 65)) return false
   const v = signature.slice(130)
   return (v === '1b' || v === '1c') && BigInt(`0x${signature.slice(66, 130)}`) <= ORDER_HALF
 }
@@ -63,4 +63,9 @@ function nobleRecover(digest: Uint8Array, signature: Hex): Address | undefined {
   } catch {
     return undefined // not a curve point: no key made this signature
   }
+}
+
+/** keccak-256 of a file, as hex: how scripts are named on chain. */
+export function keccakOfBytes(bytes: Uint8Array, keccak: Hasher = keccak_256): Bytes32 {
+  return toHex(keccak(bytes))
 }

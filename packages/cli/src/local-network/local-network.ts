@@ -1,0 +1,168 @@
+/** A whole Smart Layer network on one machine: a chain, four anchors and six service nodes as real processes. */
+import { existsSync, mkdirSync, rmSync, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { identityKey, transportIdentity } from '@smartlayer/node'
+import { type Address, keccakText, nobleCrypto, SmartLayerError } from '@smartlayer/protocol'
+import { Anvil } from './anvil.ts'
+import { type Bundles, bundleNode } from './bundle.ts'
+import { type Addresses, ChainAccount, deployContracts, registerNode } from './deploy.ts'
+import { keyFile, readJson, writeDurably } from './keys.ts'
+import { type Layout, layoutOf, type NodePlace } from './layout.ts'
+import { ManagedProcess } from './processes.ts'
+
+/** EAS is where Base and Optimism have it; off-chain attestations only name it. */
+const EAS: Address = '0x4200000000000000000000000000000000000021'
+const HEAP_LIMIT_MB = 96
+const SNAPSHOT_MS = 1_000
+const PER_ETHER = 10n ** 18n
+
+/** What a fresh network fixes for good; kept in `network.json`. */
+export type NetworkFile = { readonly chainId: number; readonly contracts: Addresses & { readonly eas: Address }; readonly createdAt: number }
+
+export type LocalNetworkOptions = {
+  readonly folder: string
+  readonly portBase: number
+  /** Told what is being done, for progress on screen. */
+  readonly progress: (step: string, detail: string) => void
+}
+
+export class LocalNetwork {
+  readonly layout: Layout
+  readonly file: NetworkFile
+  readonly chain: Anvil
+  readonly nodes: ReadonlyMap<string, ManagedProcess>
+
+  private constructor(layout: Layout, file: NetworkFile, chain: Anvil, nodes: ReadonlyMap<string, ManagedProcess>) {
+    this.layout = layout
+    this.file = file
+    this.chain = chain
+    this.nodes = nodes
+  }
+
+  /** Starts everything and returns once every node is ready; resumes a network that ran in this folder before. */
+  static async start({ folder, portBase, progress }: LocalNetworkOptions): Promise<LocalNetwork> {
+    const layout = layoutOf(folder, portBase)
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    lock(folder)
+    const known = readJson<NetworkFile>(join(folder, 'network.json'))
+    const chainId = known?.chainId ?? freshChainId()
+    const chainStarted = Anvil.start({ port: layout.chainPort, stateFile: layout.chainState, chainId, snapshotEveryMs: SNAPSHOT_MS })
+    const [chain, bundles] = await Promise.all([chainStarted, bundleNode(join(folder, 'bundles'))])
+    progress('chain', `${chain.url} · chain id ${chainId}`)
+    const file = known ?? (await createNetwork(layout, chain, chainId, progress))
+    const nodes = new Map(layout.nodes.map((place) => [place.name, nodeProcess(place, { chain, file, bundles })]))
+    const network = new LocalNetwork(layout, file, chain, nodes)
+    try {
+      for (const node of nodes.values()) node.start()
+      await Promise.all([...nodes.values()].map((node) => node.ready()))
+    } catch (error) {
+      await network.stop()
+      throw error
+    }
+    progress('nodes', `${layout.nodes.length} ready`)
+    return network
+  }
+
+  /** An account on the chain for this key, with ether to pay for transactions. */
+  async account(keyName: string): Promise<ChainAccount> {
+    const privateKey = keyFile(join(this.layout.folder, 'keys', `${keyName}.key`))
+    const account = new ChainAccount({ url: this.chain.url, chainId: this.file.chainId, privateKey })
+    await fund(this.chain, account.address)
+    return account
+  }
+
+  /** Ends every process of the network, nodes first, so that the chain's last snapshot holds all they wrote. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.nodes.values()].map((node) => node.stop()))
+    await this.chain.stop()
+    unlock(this.layout.folder)
+  }
+}
+
+/** Deletes all data of a network that does not run. */
+export function resetNetwork(folder: string): void {
+  if (!existsSync(folder)) return
+  lock(folder)
+  rmSync(folder, { recursive: true, force: true })
+}
+
+async function createNetwork(
+  layout: Layout,
+  chain: Anvil,
+  chainId: number,
+  progress: LocalNetworkOptions['progress'],
+): Promise<NetworkFile> {
+  const deployer = new ChainAccount({ url: chain.url, chainId, privateKey: keyFile(join(layout.folder, 'keys', 'deployer.key')) })
+  await fund(chain, deployer.address)
+  const contracts = await deployContracts(deployer)
+  progress('contracts', 'ServiceToken, StakeToken, NodeRegistry, TokenRegistry')
+  for (const place of layout.nodes) {
+    const identity = new ChainAccount({ url: chain.url, chainId, privateKey: identityKey(place.folder) })
+    const { transportKey } = await transportIdentity(place.folder)
+    const { role, overlay, api } = place
+    const operator = keccakText(nobleCrypto.keccak, 'local operator')
+    await registerNode(deployer, contracts, { identity, role, transportKey, overlay, api, operator, platform: operator })
+  }
+  progress('registry', `${layout.nodes.length} nodes registered and staked`)
+  await chain.snapshot()
+  const file: NetworkFile = { chainId, contracts: { ...contracts, eas: EAS }, createdAt: Date.now() }
+  writeDurably(join(layout.folder, 'network.json'), JSON.stringify(file, null, 2))
+  return file
+}
+
+function nodeProcess(place: NodePlace, { chain, file, bundles }: { chain: Anvil; file: NetworkFile; bundles: Bundles }): ManagedProcess {
+  const config = {
+    role: place.role,
+    name: place.name,
+    folder: place.folder,
+    chain: { url: chain.url, id: file.chainId },
+    contracts: file.contracts,
+    overlay: place.overlay,
+    apiPort: place.apiPort,
+    executor: bundles.executor,
+    engine: bundles.engine,
+    development: true,
+  }
+  const configFile = join(place.folder, 'node.json')
+  writeDurably(configFile, JSON.stringify(config, null, 2))
+  const flags = [`--max-old-space-size=${HEAP_LIMIT_MB}`, '--max-semi-space-size=2', '--disable-warning=ExperimentalWarning']
+  return new ManagedProcess({
+    name: place.name,
+    args: [...flags, bundles.node, '--config', configFile],
+    readyUrl: `${place.api}/ready`,
+    logFile: join(place.folder, 'node.log'),
+  })
+}
+
+async function fund(chain: Anvil, address: Address): Promise<void> {
+  await chain.rpc('anvil_setBalance', [address, `0x${(1_000n * PER_ETHER).toString(16)}`])
+}
+
+/** A new chain id for every fresh network, so that wallets do not confuse it with an older one. */
+function freshChainId(): number {
+  return 7_000_000 + (Date.now() % 1_000_000)
+}
+
+/** One running network per folder. */
+function lock(folder: string): void {
+  const path = join(folder, 'lock.json')
+  const holder = readJson<{ pid: number }>(path)
+  if (holder && holder.pid !== process.pid && isAlive(holder.pid)) {
+    throw SmartLayerError.of('process.failed', { what: 'the network', detail: `process ${holder.pid} runs one in ${folder} already` })
+  }
+  writeDurably(path, JSON.stringify({ pid: process.pid }))
+}
+
+function unlock(folder: string): void {
+  const path = join(folder, 'lock.json')
+  if (existsSync(path)) unlinkSync(path)
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false // no such process
+  }
+}

@@ -1,0 +1,56 @@
+/** The configuration of a node: one definition for types, defaults and refusals. */
+import { readFileSync } from 'node:fs'
+import { type Address, SmartLayerError } from '@smartlayer/protocol'
+import { z } from 'zod'
+import { LOCAL_PARAMETERS } from '../context.ts'
+
+const address = z.custom<Address>((value) => typeof value === 'string' && /^0x[0-9a-f]{40}$/.test(value), 'an address in lowercase hex')
+const milliseconds = z.number().int().min(1).max(86_400_000)
+
+export const configSchema = z.strictObject({
+  role: z.enum(['anchor', 'service']),
+  /** Name in logs. */
+  name: z.string().min(1).max(64),
+  /** Data folder: keys (0600), store, log. */
+  folder: z.string().min(1),
+  chain: z.strictObject({ url: z.url(), id: z.number().int().positive() }),
+  contracts: z.object({ nodeRegistry: address, tokenRegistry: address, eas: address }),
+  /** host:port for other nodes, as registered. */
+  overlay: z.string().regex(/^.+:\d+$/),
+  apiHost: z.string().default('127.0.0.1'),
+  apiPort: z.number().int().min(1).max(65_535),
+  /** The executor's program and the engine file that it runs. */
+  executor: z.string().min(1),
+  engine: z.string().min(1),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  /** Local networks only: private addresses may be called, and the node ends with the process that started it. */
+  development: z.boolean().default(false),
+  parameters: z
+    .strictObject({
+      leaseMs: milliseconds.default(LOCAL_PARAMETERS.leaseMs),
+      epsilonMs: milliseconds.default(LOCAL_PARAMETERS.epsilonMs),
+      heartbeatMs: milliseconds.default(LOCAL_PARAMETERS.heartbeatMs),
+      replicas: z.number().int().min(1).max(31).default(LOCAL_PARAMETERS.replicas),
+      retryMs: milliseconds.default(LOCAL_PARAMETERS.retryMs),
+    })
+    .default(LOCAL_PARAMETERS),
+})
+export type NodeConfig = z.infer<typeof configSchema>
+
+/** Checks a configuration. Throws `config.invalid` with the path of the first value that is wrong. */
+export function parseConfig(input: unknown): NodeConfig {
+  const parsed = configSchema.safeParse(input)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  throw SmartLayerError.of('config.invalid', { at: issue?.path.join('.') || 'file', expected: issue?.message ?? 'a configuration' })
+}
+
+export function loadConfig(path: string): NodeConfig {
+  let input: unknown
+  try {
+    input = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw SmartLayerError.because(error, 'config.invalid', { at: path, expected: 'a readable JSON file' })
+  }
+  return parseConfig(input)
+}

@@ -1,0 +1,151 @@
+/** Starts one node from its configuration: the only file that knows adapters. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { ENGINE_ID, ExecutorPool, sealingOpener } from '@smartlayer/enclave'
+import { anchorsOf, domainOf, easDomain, networkIdOf, EAS_VERSION, quorumOf } from '@smartlayer/protocol'
+import { SecretService } from './access/secret-service.ts'
+import { EthereumChain } from './adapters/ethereum-chain.ts'
+import { fastCrypto } from './adapters/fast-crypto.ts'
+import { httpContent } from './adapters/http-content.ts'
+import { httpEgress } from './adapters/http-egress.ts'
+import { PinoTelemetry } from './adapters/pino-telemetry.ts'
+import { SqliteStore } from './adapters/sqlite-store.ts'
+import { systemClock, systemRandom } from './adapters/system-clock.ts'
+import { TlsNetwork } from './adapters/tls-network.ts'
+import { identityKey, transportIdentity } from './adapters/transport-identity.ts'
+import { AnchoringNode } from './anchoring-node.ts'
+import { anchorRoutes } from './api/anchor-routes.ts'
+import { commonRoutes } from './api/common-routes.ts'
+import { createApi } from './api/server.ts'
+import { serviceRoutes } from './api/service-routes.ts'
+import { anchorStatus, type StatusBase, serviceStatus } from './api/status.ts'
+import { loadConfig, type NodeConfig } from './config/schema.ts'
+import type { NodeContext } from './context.ts'
+import { MemberView } from './directory/member-view.ts'
+import type { Ports } from './ports/ports.ts'
+import type { Sandbox } from './ports/sandbox.ts'
+import { ScriptBook } from './script/script-book.ts'
+import { ScriptStore } from './script/script-store.ts'
+import { ServiceNode } from './service-node.ts'
+
+const PARENT_CHECK_MS = 1_000
+
+/** Anchors order what scripts do and never run one. */
+const NO_SANDBOX: Sandbox = {
+  load: async () => {},
+  call: async () => {
+    throw new Error('an anchoring node runs no scripts')
+  },
+}
+
+async function start(config: NodeConfig): Promise<() => Promise<void>> {
+  mkdirSync(config.folder, { recursive: true, mode: 0o700 })
+  const telemetry = new PinoTelemetry({ level: config.logLevel, destination: undefined, name: config.name })
+  const fast = await fastCrypto()
+  const identity = { signer: fast.signer(identityKey(config.folder)), crypto: fast.crypto }
+  const { keccak } = fast.crypto
+  const transport = await transportIdentity(config.folder)
+  const store = new SqliteStore(join(config.folder, 'store.db'))
+  const chain = new EthereumChain({ url: config.chain.url, ...config.contracts })
+  const chainId = BigInt(config.chain.id)
+  const registry = config.contracts.nodeRegistry
+  const networkId = networkIdOf(chainId, registry, keccak)
+  const clock = systemClock
+  const members = await MemberView.open({ chain, clock, telemetry }, { networkId, keccak })
+  const { address } = identity.signer
+  const network = await TlsNetwork.start({ self: address, listen: config.overlay, transport, members: () => members.members, telemetry })
+  const isAnchor = config.role === 'anchor'
+  const sandbox = isAnchor ? undefined : await ExecutorPool.start({ childEntry: config.executor, wasmPath: config.engine })
+  const egress = httpEgress({ transport, allowPrivate: config.development })
+  const ports: Ports = { clock, random: systemRandom, store, network, chain, sandbox: sandbox ?? NO_SANDBOX, egress, identity, telemetry }
+  const scripts = new ScriptStore(store)
+  const others = httpContent(() => anchorsOf(members.membership).filter((anchor) => anchor.node !== address))
+  const content = { get: async (cid: string) => (await scripts.get(cid)) ?? others.get(cid) }
+  const context: NodeContext = {
+    networkId,
+    domain: domainOf({ name: 'SmartLayer', version: '1', chainId, verifyingContract: registry }, keccak),
+    easDomain: easDomain({ chainId, eas: config.contracts.eas }, keccak),
+    parameters: config.parameters,
+    membership: () => members.membership,
+    tokens: new ScriptBook(ports, content, { chainId, engineId: ENGINE_ID }),
+  }
+  const startedAt = clock.now()
+  const base = (): StatusBase => ({
+    node: address,
+    role: config.role,
+    startedAt,
+    now: clock.now(),
+    epoch: members.membership.epoch,
+    block: members.block,
+    peers: network.peers().map(({ node, connected, lastSeen }) => ({ node, connected, lastSeen: BigInt(Math.floor(lastSeen)) })),
+  })
+  const networkInfo = {
+    networkId,
+    chainId,
+    registry,
+    tokenRegistry: config.contracts.tokenRegistry,
+    eas: config.contracts.eas,
+    easVersion: EAS_VERSION,
+    parameters: {
+      leaseMs: BigInt(config.parameters.leaseMs),
+      epsilonMs: BigInt(config.parameters.epsilonMs),
+      replicas: config.parameters.replicas,
+    },
+  }
+  const common = { membership: () => members.membership, network: networkInfo, events: telemetry }
+  const api = createApi(telemetry)
+  let stopRole: () => Promise<void>
+  if (isAnchor) {
+    const node = new AnchoringNode(ports, context)
+    const quorum = quorumOf(anchorsOf(members.membership).length)
+    commonRoutes(api, { ...common, status: async () => anchorStatus(base(), node, quorum) })
+    anchorRoutes(api, node, scripts)
+    await node.start()
+    stopRole = async () => node.stop()
+  } else {
+    const secrets = new SecretService(ports, context, await sealingOpener(join(config.folder, 'sealing.key')))
+    await secrets.start()
+    const node = new ServiceNode(ports, context, { secrets, endOfTurn: setImmediate })
+    commonRoutes(api, { ...common, status: async () => serviceStatus(base(), node) })
+    serviceRoutes(api, node, secrets)
+    await node.start()
+    stopRole = () => node.stop()
+  }
+  await api.listen({ host: config.apiHost, port: config.apiPort })
+  telemetry.log('info', 'node.started', { role: config.role, node: address, api: config.apiPort, overlay: config.overlay })
+  return async () => {
+    await stopRole()
+    await api.close()
+    members.stop()
+    await network.close()
+    await sandbox?.[Symbol.asyncDispose]()
+    store.close()
+  }
+}
+
+/** Ends in order on a signal; in development also when the process that started it is gone. */
+function endWith(stop: () => Promise<void>, development: boolean): void {
+  const parent = process.ppid
+  let ending = false
+  const end = () => {
+    if (ending) return
+    ending = true
+    stop().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    )
+  }
+  process.on('SIGTERM', end)
+  process.on('SIGINT', end)
+  if (development) setInterval(() => process.ppid === parent || end(), PARENT_CHECK_MS).unref()
+}
+
+const { values } = parseArgs({ options: { config: { type: 'string' } } })
+const config = loadConfig(values.config ?? 'node.json')
+try {
+  endWith(await start(config), config.development)
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(1)
+}

@@ -1,0 +1,89 @@
+/** What a checked script means for the nodes that order and run its tokens. */
+import {
+  type Address,
+  type Bytes32,
+  type Hasher,
+  instanceOf,
+  type JournalInput,
+  laneOf,
+  type Refusal,
+  reject,
+  type TokenRef,
+  type TokenRules,
+  tokenOf,
+  tokenTypeOf,
+} from '@smartlayer/protocol'
+import { checkValue, type Declaration, type JsonSchema } from '@smartlayer/tokenscript'
+import type { LoadedToken } from '../context.ts'
+
+/** A contract's script after hash, signature and owner were checked and its code was loaded. */
+export type LoadedScript = {
+  readonly contract: Address
+  readonly chainId: bigint
+  readonly scriptHash: Bytes32
+  readonly declaration: Declaration
+}
+
+export function typeRules({ contract, chainId, scriptHash, declaration }: LoadedScript, keccak: Hasher): Omit<TokenRules, 'token'> {
+  return {
+    tokenType: tokenTypeOf({ chainId, contract }, keccak),
+    scriptHash,
+    inputs: mapped(declaration.inputs, ({ issuer }) => {
+      const { address, lane } = declaration.issuers[issuer]!
+      return { issuer: address, lane: laneOf(lane, keccak) }
+    }),
+    actions: mapped(declaration.actions, ({ scope }) => ({ scope })),
+    effects: mapped(declaration.effects, ({ attempts, timeoutMs, idempotent, attestedBy }) => ({
+      attempts,
+      timeoutMs,
+      idempotent,
+      attestedBy: attestedBy === null ? undefined : (declaration.outside[attestedBy]?.signer ?? undefined),
+    })),
+  }
+}
+
+export function loadedToken(script: LoadedScript, ref: TokenRef, keccak: Hasher): LoadedToken {
+  const { declaration } = script
+  const token = tokenOf(ref, keccak)
+  const { input, action, outcome, init, query, load } = declaration.gas
+  return {
+    ref,
+    token,
+    instance: instanceOf(token, script.scriptHash, keccak),
+    rules: { ...typeRules(script, keccak), token },
+    gas: { update: BigInt(Math.max(input, action, outcome, init)), query: BigInt(query), load: BigInt(load) },
+    checkBody: (journaled) => checkBody(declaration, journaled),
+    queryScope: (method) => own(declaration.queries, method)?.scope,
+    effectTarget: (effect) => {
+      const host = own(declaration.effects, effect)?.host
+      return Object.values(declaration.outside).find((outside) => outside.host === host)?.url
+    },
+    timeoutMs: (effect) => own(declaration.effects, effect)?.timeoutMs ?? 0,
+  }
+}
+
+/** Anything a script will see is checked against its schema before it is journaled. */
+function checkBody(declaration: Declaration, input: JournalInput): Refusal | undefined {
+  if (input.kind === 'input') return misfit(own(declaration.inputs, input.name)?.schema, input.body, input.name)
+  if (input.kind === 'action') return misfit(own(declaration.actions, input.action.name)?.args ?? undefined, input.args, 'args')
+  return undefined
+}
+
+function misfit(schema: JsonSchema | undefined, text: string, at: string): Refusal | undefined {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return reject('query.arguments', { at, detail: 'not JSON' })
+  }
+  const problem = schema && checkValue(schema, value, at)
+  return problem && reject('query.arguments', { at: problem.at, detail: problem.detail })
+}
+
+function own<T>(from: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(from, key) ? from[key] : undefined
+}
+
+function mapped<T, R>(from: Readonly<Record<string, T>>, to: (value: T) => R): Record<string, R> {
+  return Object.fromEntries(Object.entries(from).map(([key, value]) => [key, to(value)]))
+}
