@@ -45,7 +45,7 @@ const items = Array.from(
   }),
 )
 const signing = { signer, domain, keccak, time: 1_790_000_000n, firstSequence: 1n, salt: ZERO_32 }
-const [single] = attestBatch(items.slice(0, 1), signing) as [SignedAttest]
+const [single] = attestBatch(items.slice(0, 1), signing) as unknown as [SignedAttest]
 const leaves = attestBatch(items, signing)
 const { root } = leaves[0]!.batch!
 

@@ -103,7 +103,7 @@ describe('content from outside', () => {
   it.each([
     ['more bytes than characters suggest', `"${'é'.repeat(10)}"`, 'message.malformed'],
     ['no JSON', '{', 'message.malformed'],
-    ['too deep', `${'['.repeat(65)}${']'.repeat(65)}`, 'content.not_canonical'],
+    ['too deep', `${'['.repeat(66)}${']'.repeat(66)}`, 'content.not_canonical'],
     ['a number beyond doubles', '1e999', 'content.not_canonical'],
     ['an escaped lone surrogate', '"\\ud83d"', 'content.not_canonical'],
   ])('is refused: %s', (_, text, code) => {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { Action, Grant, GrantCheck, Query } from '../access/messages.ts'
 import { Attest } from '../attestation/envelope.ts'
 import { Placement, Release, Renew, Report } from '../election/messages.ts'
-import { OutsideAnswer, SealingKey } from '../execution/messages.ts'
+import { OutsideAnswer, SealingKey, SecretUpload } from '../execution/messages.ts'
 import { Accept, Entry, Executed, Held } from '../journal/messages.ts'
 import { Receipt } from '../stream/messages.ts'
 import { type Hex, toHex, utf8 } from './bytes.ts'
@@ -20,7 +20,7 @@ const Journey = struct('Journey', { legs: list(Leg, 4), carrier: Airline, times:
 // biome-ignore lint/suspicious/noExplicitAny: structs of different values, generated and compared alike
 const STRUCTS: readonly Struct<any>[] = [
   ...[Report, Placement, Renew, Release, Entry, Accept, Held, Executed, Receipt, Grant, GrantCheck, Query, Action],
-  ...[OutsideAnswer, SealingKey, Attest, Journey],
+  ...[OutsideAnswer, SealingKey, SecretUpload, Attest, Journey],
 ]
 const domain = domainOf(
   { name: 'SmartLayer', version: '1', chainId: 31337n, verifyingContract: `0x${'ab'.repeat(20)}` },

@@ -1,0 +1,9 @@
+/** What a website imports: ask a token, act on it, and verify what comes back. */
+export { attestGrant, type GrantParameters, signGrant } from './grant.ts'
+export { createIntegration, createSite, type Integration, type IntegrationOptions } from './integration.ts'
+export { loadNetwork, type Network, networkOf, type Trust } from './network.ts'
+export { type FactParameters, type IssuerParameters, publish, readPlace, signFact } from './publish.ts'
+export { act, type ActParameters, query, type QueryParameters, type Result } from './query.ts'
+export { resolve } from './resolve.ts'
+export type { Site } from './site.ts'
+export { assertProof, type Check, type Expected, type Proof, verifyAnswerProof } from './verify.ts'

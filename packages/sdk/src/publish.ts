@@ -1,0 +1,128 @@
+/** Publishes facts as an issuer: one stream per token type and lane, in sequence, safe to send again. */
+import {
+  type Address,
+  attest,
+  canonicalJson,
+  homeOf,
+  INPUT_KINDS,
+  inputContext,
+  laneOf,
+  Receipt,
+  type ReceiptInfo,
+  receiptInfoShape,
+  digestOf,
+  signersAmong,
+  SLInput,
+  type Signer,
+  SmartLayerError,
+  type StreamHead,
+  type StreamItem,
+  type SubsetHead,
+  streamHeadShape,
+  streamItemShape,
+  streamOf,
+  subsetHeadShape,
+  subsetOf,
+  textHash,
+  tokenTypeOf,
+  uidOf,
+  ZERO_32,
+} from '@smartlayer/protocol'
+import { type CallOptions, get, post } from './http.ts'
+import { nonce, type Site } from './site.ts'
+
+const PUBLISH_TIMEOUT_MS = 8_000
+
+export type IssuerParameters = { readonly issuer: Signer; readonly contract: Address; readonly chainId: bigint; readonly lane: string }
+
+export type FactParameters = {
+  /** Readable key of what the fact concerns: `flight-status/LH454/2026-11-12`. */
+  readonly subset: string
+  readonly body: unknown
+  /** Seconds until it no longer counts; 0 or left out means that it stands. */
+  readonly lifeS?: bigint
+}
+
+/** Where the issuer's stream and one of its subsets stand, as most anchors say. */
+export type Place = { readonly stream: StreamHead; readonly subset: SubsetHead }
+
+/** Asks all anchors and takes the furthest place that f + 1 of them confirm by their signatures at publication. */
+export async function readPlace(site: Site, issuer: IssuerParameters, subsetKey: string, options: CallOptions = {}): Promise<Place> {
+  const { stream, subset } = idsOf(site, issuer, subsetKey)
+  const asked = await Promise.allSettled(
+    site.anchors.map(async (anchor): Promise<Place> => ({
+      stream: await get(`${anchor}/v1/streams/${stream}`, streamHeadShape, options),
+      subset: await get(`${anchor}/v1/streams/${stream}/subsets/${subset}`, subsetHeadShape, options),
+    })),
+  )
+  const places = asked.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  const [furthest] = places.sort((a, b) => Number(b.stream.sequence - a.stream.sequence))
+  if (!furthest) throw SmartLayerError.of('quorum.not_reached', { got: 0, needed: 1, of: site.anchors.length, detail: 'no anchor answered' })
+  return furthest
+}
+
+/** Signs the fact that follows a place; nothing is sent. */
+export function signFact(site: Site, issuer: IssuerParameters, { fact, place }: { fact: FactParameters; place: Place }): StreamItem {
+  const { keccak } = site.crypto
+  const { stream, subset, lane, tokenType } = idsOf(site, issuer, fact.subset)
+  const body = canonicalJson(fact.body)
+  const time = site.clock.now() / 1000n
+  const data = {
+    token: subset,
+    stream,
+    epoch: place.stream.epoch,
+    sequence: place.stream.sequence + 1n,
+    subset,
+    subSequence: place.subset.sequence + 1n,
+    subPrevious: place.subset.head,
+    context: inputContext(site.network.networkId, tokenType, lane, keccak),
+    contentHash: textHash(body, site.crypto),
+    kind: BigInt(INPUT_KINDS.indexOf('fact')),
+    validFrom: time,
+    origin: ZERO_32,
+  }
+  const about = {
+    recipient: issuer.contract,
+    time,
+    expirationTime: fact.lifeS ? time + fact.lifeS : 0n,
+    refUID: place.stream.head,
+    salt: nonce(site),
+  }
+  return { attestation: attest(SLInput, data, about, { signer: issuer.issuer, domain: site.network.easDomain, keccak }), body }
+}
+
+/** Sends a signed fact to one anchor after another until 2f + 1 home anchors signed its receipt. Sending twice is safe. */
+export async function publish(site: Site, item: StreamItem, options: CallOptions = {}): Promise<ReceiptInfo> {
+  let last: unknown
+  for (const anchor of site.anchors) {
+    try {
+      const body = streamItemShape.toJson(item)
+      const receipt = await post(`${anchor}/v1/attestations`, body, receiptInfoShape, { timeoutMs: PUBLISH_TIMEOUT_MS, ...options })
+      return checkReceipt(site, item, receipt)
+    } catch (error) {
+      if (!(error instanceof SmartLayerError) || !error.retryable || error.kind === 'conflict') throw error
+      last = error
+    }
+  }
+  throw last ?? SmartLayerError.of('stream.no_quorum', { got: 0, needed: 1, of: 0 })
+}
+
+function checkReceipt(site: Site, { attestation }: StreamItem, info: ReceiptInfo): ReceiptInfo {
+  const { receipt, signatures } = info
+  const { keccak } = site.crypto
+  const home = homeOf(receipt.stream, site.network.membership, keccak)
+  const digest = digestOf(Receipt, receipt, site.network.domain, keccak)
+  const got = signersAmong(home.anchors, { digest, signatures }, site.crypto).length
+  const fits = receipt.uid === uidOf(attestation.message, keccak)
+  if (!fits || got < home.quorum) {
+    throw SmartLayerError.of('stream.no_quorum', { got: fits ? got : 0, needed: home.quorum, of: home.anchors.length })
+  }
+  return info
+}
+
+function idsOf(site: Site, { issuer, contract, chainId, lane: laneName }: IssuerParameters, subsetKey: string) {
+  const { keccak } = site.crypto
+  const tokenType = tokenTypeOf({ chainId, contract }, keccak)
+  const lane = laneOf(laneName, keccak)
+  return { tokenType, lane, stream: streamOf(issuer.address, tokenType, lane, keccak), subset: subsetOf(subsetKey, keccak) }
+}
