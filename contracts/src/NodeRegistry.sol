@@ -11,7 +11,7 @@ import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 contract NodeRegistry is INodeRegistry, EIP712 {
     using SafeERC20 for IERC20;
 
-    bytes32 private constant REGISTER_TYPEHASH = keccak256("Register(address node,address account,bytes32 transportKey)");
+    bytes32 private constant REGISTER_TYPEHASH = keccak256("Register(address node,address operatorAccount,bytes32 transportKey)");
     uint256 private constant TEXT_LIMIT = 255;
 
     struct Leaving {
@@ -126,6 +126,7 @@ contract NodeRegistry is INodeRegistry, EIP712 {
     }
 
     function _claimKey(bytes32 transportKey, address node) private {
+        if (transportKey == 0) revert TransportKeyMissing();
         address holder = _nodeByKey[transportKey];
         if (holder != address(0)) revert TransportKeyTaken(transportKey, holder);
         _nodeByKey[transportKey] = node;

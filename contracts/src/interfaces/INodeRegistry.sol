@@ -46,13 +46,14 @@ interface INodeRegistry {
     error NotAccount(address caller, address account);
     error StakeTooLow(uint256 stake, uint256 minimum);
     error RoleMissing();
+    error TransportKeyMissing();
     error TransportKeyTaken(bytes32 transportKey, address node);
     error IdentityMismatch(address node, address signer);
     error StillBonded(uint256 withdrawableAt);
     error TextTooLong(uint256 length, uint256 limit);
 
     /// @notice Registers a node and takes its stake from the caller, who alone may change and withdraw it later.
-    /// @param identitySignature The identity key's EIP-712 signature of Register(node, account, transportKey): nobody
+    /// @param identitySignature The identity key's EIP-712 signature of Register(node, operatorAccount, transportKey): nobody
     /// registers another's key.
     function register(Registration calldata registration, uint256 stake, bytes calldata identitySignature) external;
 

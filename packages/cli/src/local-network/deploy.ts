@@ -82,12 +82,12 @@ export class ChainAccount {
       types: {
         Register: [
           { name: 'node', type: 'address' },
-          { name: 'account', type: 'address' },
+          { name: 'operatorAccount', type: 'address' },
           { name: 'transportKey', type: 'bytes32' },
         ],
       },
       primaryType: 'Register',
-      message: { node: this.address, account, transportKey },
+      message: { node: this.address, operatorAccount: account, transportKey },
     })
   }
 

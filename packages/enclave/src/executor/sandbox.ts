@@ -1,0 +1,50 @@
+/** The sandbox as its users see it, and the one that runs in their own process. */
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { SmartLayerError } from '@smartlayer/protocol'
+import type { CallResult } from '../sandbox/call-result.ts'
+import { prepareEngine } from '../sandbox/engine.ts'
+import { ScriptCache } from './script-cache.ts'
+
+export type Sandbox = {
+  /** Makes a script callable by its hash. Throws `sandbox.*` when it does not load. */
+  load(scriptHash: string, code: string): Promise<void>
+  /** Calls `smartToken.call(method, input)` with at most `gas`. Throws `sandbox.unavailable` for faults, which are no verdict. */
+  call(scriptHash: string, method: string, input: string, gas: bigint): Promise<CallResult>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Where npm put the engine file. */
+export function engineFile(): string {
+  return createRequire(import.meta.url).resolve('quickjs-wasi/quickjs.wasm')
+}
+
+/** Same engine, same answers, one wall less: for tests, tools and simulations. */
+export async function inProcessSandbox(wasmPath = engineFile()): Promise<Sandbox> {
+  const scripts = new ScriptCache(await prepareEngine(new Uint8Array(await readFile(wasmPath))))
+  return {
+    load: async (scriptHash, code) => expectLoaded(scripts.load(scriptHash, code)),
+    async call(scriptHash, method, input, gas) {
+      const result = scripts.call(scriptHash, method, input, gas)
+      if (!result) throw SmartLayerError.of('script.not_found', { what: scriptHash })
+      return result
+    },
+    [Symbol.asyncDispose]: async () => scripts.dispose(),
+  }
+}
+
+/** Throws the refusal of a script that did not load. */
+export function expectLoaded(result: CallResult): void {
+  switch (result.status) {
+    case 'ok':
+      return
+    case 'threw':
+      throw SmartLayerError.of('sandbox.threw', { message: result.message })
+    case 'outOfGas':
+      throw SmartLayerError.of('sandbox.out_of_gas', { limit: Number(result.gasUsed) })
+    case 'tooDeep':
+      throw SmartLayerError.of('sandbox.too_deep')
+    case 'outOfMemory':
+      throw SmartLayerError.of('sandbox.out_of_memory')
+  }
+}

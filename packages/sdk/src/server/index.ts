@@ -1,0 +1,70 @@
+/** What a back end imports: a client that checks the network against the chain, and an issuer with a durable outbox. */
+import {
+  type Address,
+  type AttestedGrant,
+  canonicalJson,
+  type Crypto,
+  type Hex,
+  memberShape,
+  nobleCrypto,
+  nobleSigner,
+  type Signer,
+  SmartLayerError,
+} from '@smartlayer/protocol'
+import { type ActParameters, act, createSite, type QueryParameters, query, type Site } from '../index.ts'
+import { loadNetwork } from '../network.ts'
+import { readMembers } from './chain-members.ts'
+import { Issuer } from './issuer.ts'
+import { fileOutbox } from './outbox.ts'
+
+export * from '../index.ts'
+export { readMembers } from './chain-members.ts'
+export { Issuer, type Published } from './issuer.ts'
+export { fileOutbox, type Outbox } from './outbox.ts'
+
+export type ServerOptions = {
+  /** Base URLs of anchors. */
+  readonly anchors: readonly string[]
+  readonly chain: { readonly id: number; readonly rpcUrl: string; readonly registry: Address }
+  /** The integration's private key: 32 bytes of hex. */
+  readonly key: Hex
+  /** Faster crypto than the portable default, with the signer it makes. */
+  readonly crypto?: { readonly crypto: Crypto; readonly signer: (key: Hex) => Signer }
+}
+
+/** Connects a back end. Throws `quorum.not_reached`, `chain.unreachable`, or `node.unknown` when anchors and chain differ. */
+export async function connect(options: ServerOptions): Promise<SmartLayer> {
+  const { anchors, chain } = options
+  const crypto = options.crypto?.crypto ?? nobleCrypto
+  const signer = (options.crypto?.signer ?? nobleSigner)(options.key)
+  const trust = { chainId: BigInt(chain.id), registry: chain.registry }
+  const [network, members] = await Promise.all([loadNetwork(anchors, trust, crypto), readMembers(chain)])
+  const onChain = new Set(members.map((member) => canonicalJson(memberShape.toJson(member))))
+  const stranger = network.membership.members.find((member) => !onChain.has(canonicalJson(memberShape.toJson(member))))
+  if (stranger) throw SmartLayerError.of('node.unknown', { node: stranger.node })
+  return new SmartLayer(await createSite({ anchors, trust, signer, crypto, network }))
+}
+
+export class SmartLayer {
+  readonly site: Site
+
+  constructor(site: Site) {
+    this.site = site
+  }
+
+  /** The token with this CAIP-19 id, as far as the grant lets this site see it. */
+  token(id: string, grant?: AttestedGrant) {
+    const { site } = this
+    return {
+      call: <T = unknown>(method: string, args: unknown = null, rest: Partial<QueryParameters> = {}) =>
+        query<T>(site, { ...rest, token: id, method, args, grant }),
+      act: (name: string, args: unknown = null, rest: Partial<ActParameters> = {}) =>
+        act(site, { ...rest, token: id, name, args, grant }),
+    }
+  }
+
+  /** An issuer that publishes with this key, and keeps what it signed in `outboxFile`. */
+  issuer({ contract, chainId, lane, outboxFile }: { contract: Address; chainId: bigint; lane: string; outboxFile: string }): Issuer {
+    return new Issuer(this.site, { issuer: this.site.signer, contract, chainId, lane }, fileOutbox(outboxFile))
+  }
+}
