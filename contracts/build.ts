@@ -3,7 +3,14 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { FORGE, forgeEnvironment, here, sourcesHash } from './forge.ts'
 
-const CONTRACTS = ['ServiceToken', 'StakeToken', 'NodeRegistry', 'TokenRegistry', 'AttestationVerifier', 'FlightTicket'] as const
+const CONTRACTS = [
+  'ServiceToken',
+  'StakeToken',
+  'NodeRegistry',
+  'TokenRegistry',
+  'AttestationVerifier',
+  'FlightTicket',
+] as const
 
 const built = spawnSync(FORGE, ['build', '--skip', 'test'], { cwd: here, stdio: 'inherit', env: forgeEnvironment() })
 if (built.status !== 0) process.exit(1)

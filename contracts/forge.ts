@@ -18,7 +18,9 @@ export function forgeEnvironment(): NodeJS.ProcessEnv {
 
 /** A digest of all Solidity sources, to see whether the artifacts are those of these sources. */
 export function sourcesHash(): string {
-  const files = readdirSync(join(here, 'src'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.sol'))
+  const files = readdirSync(join(here, 'src'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.sol'),
+  )
   const hash = createHash('sha256')
   for (const file of files.sort()) hash.update(file).update(readFileSync(join(here, 'src', file)))
   return hash.digest('hex')

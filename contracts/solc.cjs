@@ -4,7 +4,8 @@ const fs = require('node:fs')
 const path = require('node:path')
 const solc = require('solc')
 
-const argument = (name, otherwise) => (process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : otherwise)
+const argument = (name, otherwise) =>
+  process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : otherwise
 
 function read(base) {
   return (file) => {

@@ -3,7 +3,8 @@ export * from './ServiceToken.ts'
 export * from './StakeToken.ts'
 export * from './NodeRegistry.ts'
 export * from './TokenRegistry.ts'
+export * from './AttestationVerifier.ts'
 export * from './FlightTicket.ts'
 
 /** SHA-256 over the sources that these artifacts were built from. */
-export const sourcesHash = 'fdb445c0e579553c4686c1e1df2f59c2873cf6cf3c57b31fe078b8d1eb5c7be8'
+export const sourcesHash = 'c5710c9798be31b17401bc2ff5562962bafd8e35d87cdfc44965e41f9d76bfde'

@@ -18,7 +18,11 @@ contract AttestationVerifier {
     }
 
     /// @notice The key that signed `attestation`.
-    function signerOf(SmartLayerVerify.Attest calldata attestation, bytes calldata signature) external view returns (address) {
+    function signerOf(SmartLayerVerify.Attest calldata attestation, bytes calldata signature)
+        external
+        view
+        returns (address)
+    {
         return SmartLayerVerify.signerOf(attestation, domainSeparator, signature);
     }
 

@@ -11,7 +11,8 @@ import {INodeRegistry} from "./interfaces/INodeRegistry.sol";
 contract NodeRegistry is INodeRegistry, EIP712 {
     using SafeERC20 for IERC20;
 
-    bytes32 private constant REGISTER_TYPEHASH = keccak256("Register(address node,address operatorAccount,bytes32 transportKey)");
+    bytes32 private constant REGISTER_TYPEHASH =
+        keccak256("Register(address node,address operatorAccount,bytes32 transportKey)");
     uint256 private constant TEXT_LIMIT = 255;
 
     struct Leaving {
@@ -115,7 +116,9 @@ contract NodeRegistry is INodeRegistry, EIP712 {
         uint256 total = _nodes.length;
         uint256 end = from >= total ? from : (count > total - from ? total : from + count);
         page = new Node[](end - from);
-        for (uint256 i = from; i < end; ++i) page[i - from] = _nodes[i];
+        for (uint256 i = from; i < end; ++i) {
+            page[i - from] = _nodes[i];
+        }
     }
 
     function _own(address node) private view returns (Node storage) {

@@ -6,7 +6,10 @@ import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20P
 
 /// @title The unit of payment between integrations, nodes and issuers.
 contract ServiceToken is ERC20, ERC20Permit {
-    constructor(address treasury, uint256 supply) ERC20("Smart Layer Service Token", "SVC") ERC20Permit("Smart Layer Service Token") {
+    constructor(address treasury, uint256 supply)
+        ERC20("Smart Layer Service Token", "SVC")
+        ERC20Permit("Smart Layer Service Token")
+    {
         _mint(treasury, supply);
     }
 }

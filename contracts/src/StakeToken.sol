@@ -8,7 +8,10 @@ import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 
 /// @title What nodes stake and what governs; votes are counted by timestamp.
 contract StakeToken is ERC20, ERC20Permit, ERC20Votes {
-    constructor(address treasury, uint256 supply) ERC20("Smart Layer Stake Token", "STK") ERC20Permit("Smart Layer Stake Token") {
+    constructor(address treasury, uint256 supply)
+        ERC20("Smart Layer Stake Token", "STK")
+        ERC20Permit("Smart Layer Stake Token")
+    {
         _mint(treasury, supply);
     }
 

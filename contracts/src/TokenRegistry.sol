@@ -11,7 +11,9 @@ contract TokenRegistry is ITokenRegistry {
     mapping(address token => TokenRegistration) private _registrations;
 
     /// @inheritdoc ITokenRegistry
-    function publish(address token, bytes32 scriptHash, string calldata uri, uint8 serviceClass, uint128 valueAtRisk) external {
+    function publish(address token, bytes32 scriptHash, string calldata uri, uint8 serviceClass, uint128 valueAtRisk)
+        external
+    {
         address owner = _ownerOf(token);
         if (owner != msg.sender) revert NotOwner(msg.sender, owner);
         if (scriptHash == 0) revert ScriptMissing();

@@ -34,7 +34,9 @@ contract AttestationVerifierTest is Test {
 
     function test_every_leaf_of_every_batch_of_the_vectors_is_included_under_its_signed_root() public view {
         uint256 leaves = 0;
-        for (uint256 i = 0; vm.keyExistsJson(json, _at(".batches", i)); ++i) leaves += _checkBatch(_at(".batches", i));
+        for (uint256 i = 0; vm.keyExistsJson(json, _at(".batches", i)); ++i) {
+            leaves += _checkBatch(_at(".batches", i));
+        }
         require(leaves > 2, "no leaves in the vectors");
     }
 
@@ -60,7 +62,9 @@ contract AttestationVerifierTest is Test {
         SmartLayerVerify.Attest memory root = _message(".batches[0].root");
         root.data = abi.encodePacked(root.data, bytes32(0));
         vm.expectRevert(abi.encodeWithSelector(SmartLayerVerify.NotABatch.selector, root.schema, uint256(160)));
-        verifier.batchSignerOf(_message(".batches[0].leaves[0]"), new bytes32[](0), root, _bytes(".batches[0].root", ".signature"));
+        verifier.batchSignerOf(
+            _message(".batches[0].leaves[0]"), new bytes32[](0), root, _bytes(".batches[0].root", ".signature")
+        );
     }
 
     function test_another_version_is_refused() public {
@@ -70,7 +74,11 @@ contract AttestationVerifierTest is Test {
         verifier.signerOf(message, _bytes(".attestations[0]", ".signature"));
     }
 
-    function testFuzz_who_signs_is_recovered_and_its_high_s_twin_is_refused(uint256 key, bytes calldata data, bytes32 salt) public {
+    function testFuzz_who_signs_is_recovered_and_its_high_s_twin_is_refused(
+        uint256 key,
+        bytes calldata data,
+        bytes32 salt
+    ) public {
         key = 1 + key % (ORDER - 1);
         SmartLayerVerify.Attest memory message = _message(".attestations[0]");
         message.data = data;
@@ -111,7 +119,9 @@ contract AttestationVerifierTest is Test {
             string memory leafPath = _at(string.concat(path, ".leaves"), count);
             SmartLayerVerify.Attest memory leaf = _message(leafPath);
             same(verifier.digestOf(leaf), _bytes32(leafPath, ".digest"), leafPath);
-            same(verifier.batchSignerOf(leaf, _proof(leafPath), root, signature), _address(rootPath, ".signer"), leafPath);
+            same(
+                verifier.batchSignerOf(leaf, _proof(leafPath), root, signature), _address(rootPath, ".signer"), leafPath
+            );
         }
     }
 

@@ -20,12 +20,22 @@ abstract contract RegistryFixture is Test {
         registry = new NodeRegistry(stakeToken, MINIMUM, UNBONDING);
     }
 
-    function _registration(uint256 key, INodeRegistry.Role role) internal pure returns (INodeRegistry.Registration memory) {
+    function _registration(uint256 key, INodeRegistry.Role role)
+        internal
+        pure
+        returns (INodeRegistry.Registration memory)
+    {
         bytes32 transportKey = keccak256(abi.encode("transport", key));
-        return INodeRegistry.Registration(vm.addr(key), role, transportKey, "127.0.0.1:7000", "http://127.0.0.1:8000", "op", "box");
+        return INodeRegistry.Registration(
+            vm.addr(key), role, transportKey, "127.0.0.1:7000", "http://127.0.0.1:8000", "op", "box"
+        );
     }
 
-    function _consent(uint256 key, address node, address account, bytes32 transportKey) internal view returns (bytes memory) {
+    function _consent(uint256 key, address node, address account, bytes32 transportKey)
+        internal
+        view
+        returns (bytes memory)
+    {
         bytes32 typeHash = keccak256("Register(address node,address operatorAccount,bytes32 transportKey)");
         bytes32 domain = keccak256(
             abi.encode(
@@ -175,11 +185,15 @@ contract NodeRegistryTest is RegistryFixture {
 
     function testFuzz_pages_hold_every_member_once(uint8 members, uint256 from, uint256 count) public {
         uint256 total = members % 6;
-        for (uint256 i = 0; i < total; ++i) _register(OPERATOR, KEY + i, MINIMUM);
+        for (uint256 i = 0; i < total; ++i) {
+            _register(OPERATOR, KEY + i, MINIMUM);
+        }
         INodeRegistry.Node[] memory page = registry.nodesPage(from, count);
         uint256 rest = from >= total ? 0 : total - from;
         same(page.length, count < rest ? count : rest, "page length");
-        for (uint256 i = 0; i < page.length; ++i) same(page[i].node, vm.addr(KEY + from + i), "member");
+        for (uint256 i = 0; i < page.length; ++i) {
+            same(page[i].node, vm.addr(KEY + from + i), "member");
+        }
     }
 
     function testFuzz_a_text_over_255_bytes_is_refused(uint16 extra) public {

@@ -24,7 +24,8 @@ interface ITokenRegistry {
     error UriTooLong(uint256 length, uint256 limit);
 
     /// @notice Registers a token contract, or publishes its next script; only the contract's `owner()` may.
-    function publish(address token, bytes32 scriptHash, string calldata uri, uint8 serviceClass, uint128 valueAtRisk) external;
+    function publish(address token, bytes32 scriptHash, string calldata uri, uint8 serviceClass, uint128 valueAtRisk)
+        external;
 
     /// @notice The registration of a token contract; all zero when there is none. `owner` is read from the contract now.
     function registrationOf(address token) external view returns (TokenRegistration memory);

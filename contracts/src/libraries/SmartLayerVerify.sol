@@ -26,22 +26,35 @@ library SmartLayerVerify {
         "Attest(uint16 version,bytes32 schema,address recipient,uint64 time,uint64 expirationTime,bool revocable,bytes32 refUID,bytes data,bytes32 salt)"
     );
     /// @dev UID of the schema "bytes32 root,uint64 firstSequence,uint64 count,bytes32 evidence", no resolver, revocable.
-    bytes32 internal constant BATCH_SCHEMA =
-        keccak256(abi.encodePacked("bytes32 root,uint64 firstSequence,uint64 count,bytes32 evidence", address(0), true));
+    bytes32 internal constant BATCH_SCHEMA = keccak256(
+        abi.encodePacked("bytes32 root,uint64 firstSequence,uint64 count,bytes32 evidence", address(0), true)
+    );
     uint256 private constant BATCH_DATA_LENGTH = 128;
     bytes32 private constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
     uint256 private constant HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
 
     function domainSeparator(string memory version, uint256 chainId, address eas) internal pure returns (bytes32) {
-        return keccak256(abi.encode(DOMAIN_TYPEHASH, keccak256("EAS Attestation"), keccak256(bytes(version)), chainId, eas));
+        return
+            keccak256(
+                abi.encode(DOMAIN_TYPEHASH, keccak256("EAS Attestation"), keccak256(bytes(version)), chainId, eas)
+            );
     }
 
     function digestOf(Attest memory a, bytes32 separator) internal pure returns (bytes32) {
         if (a.version != 2) revert VersionUnknown(a.version);
         bytes32 structHash = keccak256(
             abi.encode(
-                ATTEST_TYPEHASH, a.version, a.schema, a.recipient, a.time, a.expirationTime, a.revocable, a.refUID, keccak256(a.data), a.salt
+                ATTEST_TYPEHASH,
+                a.version,
+                a.schema,
+                a.recipient,
+                a.time,
+                a.expirationTime,
+                a.revocable,
+                a.refUID,
+                keccak256(a.data),
+                a.salt
             )
         );
         return keccak256(abi.encodePacked("\x19\x01", separator, structHash));
@@ -54,14 +67,20 @@ library SmartLayerVerify {
 
     /// @notice The key that signed the batch root under which `leaf` is included.
     /// @dev Only an SLBatch is a root: the first word of any other attestation may have been chosen by somebody else.
-    function batchSignerOf(Attest memory leaf, bytes32[] memory proof, Attest memory root, bytes32 separator, bytes memory signature)
-        internal
-        pure
-        returns (address)
-    {
-        if (root.schema != BATCH_SCHEMA || root.data.length != BATCH_DATA_LENGTH) revert NotABatch(root.schema, root.data.length);
+    function batchSignerOf(
+        Attest memory leaf,
+        bytes32[] memory proof,
+        Attest memory root,
+        bytes32 separator,
+        bytes memory signature
+    ) internal pure returns (address) {
+        if (root.schema != BATCH_SCHEMA || root.data.length != BATCH_DATA_LENGTH) {
+            revert NotABatch(root.schema, root.data.length);
+        }
         bytes32 reached = digestOf(leaf, separator);
-        for (uint256 i = 0; i < proof.length; ++i) reached = _pair(reached, proof[i]);
+        for (uint256 i = 0; i < proof.length; ++i) {
+            reached = _pair(reached, proof[i]);
+        }
         bytes32 signed = bytes32(root.data);
         if (reached != signed) revert NotIncluded(reached, signed);
         return recover(digestOf(root, separator), signature);

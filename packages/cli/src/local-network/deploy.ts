@@ -12,13 +12,26 @@ import {
   tokenRegistryBytecode,
 } from '@smartlayer/contracts'
 import { type Address, type Bytes32, type Hex, type Role, SmartLayerError } from '@smartlayer/protocol'
-import { type Abi, type Account, createPublicClient, createWalletClient, defineChain, http, type PublicClient, type WalletClient } from 'viem'
+import {
+  type Abi,
+  type Account,
+  BaseError,
+  ContractFunctionRevertedError,
+  createPublicClient,
+  createWalletClient,
+  defineChain,
+  http,
+  type PublicClient,
+  type WalletClient,
+} from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 
 const SUPPLY = 10n ** 27n
 const MINIMUM_STAKE = 100n * 10n ** 18n
 const UNBONDING_S = 14n * 86_400n
 const POLLING_MS = 20
+/** A transaction that a killed chain forgot is given up after this long. */
+const RECEIPT_TIMEOUT_MS = 15_000
 
 export type Addresses = {
   readonly serviceToken: Address
@@ -56,7 +69,7 @@ export class ChainAccount {
     const hash = await this.#send(() =>
       this.#wallet.deployContract({ abi, bytecode, args, account: this.#account, chain: this.#wallet.chain }),
     )
-    const { contractAddress } = await this.#public.waitForTransactionReceipt({ hash })
+    const { contractAddress } = await this.#public.waitForTransactionReceipt({ hash, timeout: RECEIPT_TIMEOUT_MS })
     if (!contractAddress) throw SmartLayerError.of('chain.reverted', { call: 'deploy', reason: 'no contract was made' })
     return contractAddress.toLowerCase() as Address
   }
@@ -66,10 +79,10 @@ export class ChainAccount {
     const request = { address, abi, functionName, args, account: this.#account, chain: this.#wallet.chain }
     try {
       const hash = await this.#send(() => this.#wallet.writeContract(request))
-      const receipt = await this.#public.waitForTransactionReceipt({ hash })
+      const receipt = await this.#public.waitForTransactionReceipt({ hash, timeout: RECEIPT_TIMEOUT_MS })
       if (receipt.status === 'reverted') throw new Error('reverted in its block')
     } catch (error) {
-      const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
+      const reason = reasonOf(error)
       throw SmartLayerError.because(error, 'chain.reverted', { call: functionName, reason })
     }
   }
@@ -102,7 +115,11 @@ export class ChainAccount {
 export async function deployContracts(deployer: ChainAccount): Promise<Addresses> {
   const serviceToken = await deployer.deploy(serviceTokenAbi, serviceTokenBytecode, [deployer.address, SUPPLY])
   const stakeToken = await deployer.deploy(stakeTokenAbi, stakeTokenBytecode, [deployer.address, SUPPLY])
-  const nodeRegistry = await deployer.deploy(nodeRegistryAbi, nodeRegistryBytecode, [stakeToken, MINIMUM_STAKE, UNBONDING_S])
+  const nodeRegistry = await deployer.deploy(nodeRegistryAbi, nodeRegistryBytecode, [
+    stakeToken,
+    MINIMUM_STAKE,
+    UNBONDING_S,
+  ])
   const tokenRegistry = await deployer.deploy(tokenRegistryAbi, tokenRegistryBytecode, [])
   await deployer.call(stakeToken, stakeTokenAbi as Abi, 'approve', [nodeRegistry, SUPPLY])
   return { serviceToken, stakeToken, nodeRegistry, tokenRegistry }
@@ -119,7 +136,11 @@ export type NodeToRegister = {
 }
 
 /** Registers a node with the minimum stake, paid by `account`. */
-export async function registerNode(account: ChainAccount, { nodeRegistry }: Addresses, node: NodeToRegister): Promise<void> {
+export async function registerNode(
+  account: ChainAccount,
+  { nodeRegistry }: Addresses,
+  node: NodeToRegister,
+): Promise<void> {
   const { identity, role, ...rest } = node
   const signature = await identity.signRegistration(nodeRegistry, account.address, node.transportKey)
   const registration = { ...rest, node: identity.address, role: role === 'anchor' ? 1 : 2 }
@@ -142,4 +163,13 @@ export async function publishScript(
 ): Promise<void> {
   await owner.call(tokenRegistry, tokenRegistryAbi as Abi, 'publish', [contract, scriptHash, uri, 0, 0n])
   await owner.call(contract, flightTicketAbi as Abi, 'setScriptURI', [[uri]])
+}
+
+/** The contract's own error where it gave one, else the first line of what went wrong. */
+function reasonOf(error: unknown): string {
+  const reverted = error instanceof BaseError && error.walk((cause) => cause instanceof ContractFunctionRevertedError)
+  if (reverted instanceof ContractFunctionRevertedError && reverted.data) {
+    return `${reverted.data.errorName}(${(reverted.data.args ?? []).join(', ')})`
+  }
+  return error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
 }

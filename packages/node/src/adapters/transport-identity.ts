@@ -2,7 +2,6 @@
 import { createHash, createPrivateKey, randomBytes, webcrypto, X509Certificate } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import * as x509 from '@peculiar/x509'
 import { type Bytes32, type Hex, isHex, SmartLayerError, toHex } from '@smartlayer/protocol'
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
@@ -45,6 +44,9 @@ export function transportKeyOf(spki: Uint8Array): Bytes32 {
 }
 
 async function makeTransport(keyPath: string, certificatePath: string): Promise<void> {
+  // Certificates are made once in a node's life: the library is loaded only then.
+  await import('reflect-metadata')
+  const x509 = await import('@peculiar/x509')
   x509.cryptoProvider.set(webcrypto as Crypto)
   const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])) as CryptoKeyPair
   const notBefore = new Date(Date.now() - 86_400_000)
