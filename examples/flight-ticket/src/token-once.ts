@@ -3,4 +3,4 @@ import token from './token.ts'
 
 const { rebookHotel } = token.effects
 
-export default { ...token, version: '1.0.0-once', effects: { rebookHotel: { ...rebookHotel!, idempotent: false } } }
+export default { ...token, type: 'flight-ticket-once', effects: { rebookHotel: { ...rebookHotel!, idempotent: false } } }

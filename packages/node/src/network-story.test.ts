@@ -21,8 +21,8 @@ test('a fact reaches every replica in the same state', async () => {
   await world.time.run(1_000)
   const states = world.services.flatMap((node) => node.instances.map((hosted) => hosted.replica.state))
   expect(states).toHaveLength(3)
-  for (const state of states) expect(state).toMatchObject({ n: '2', data: { total: 12 } })
-  for (const node of world.services) expect(node.instances[0]!.serving().state.n).toBe('2')
+  for (const state of states) expect(state).toMatchObject({ n: '3', data: { total: 12 } })
+  for (const node of world.services) expect(node.instances[0]!.serving().state.n).toBe('3')
 })
 
 test('an effect is performed once, by the executor, and its outcome changes every replica', async () => {
@@ -31,6 +31,6 @@ test('an effect is performed once, by the executor, and its outcome changes ever
   await world.time.run(2_000)
   expect(world.requests).toHaveLength(1)
   for (const node of world.services) {
-    expect(node.instances[0]!.replica.state).toMatchObject({ n: '3', data: { total: 1, called: 1 } })
+    expect(node.instances[0]!.replica.state).toMatchObject({ n: '4', data: { total: 1, called: 1 } })
   }
 })

@@ -27,7 +27,9 @@ import { resolve } from './resolve.ts'
 import { nonce, type Site } from './site.ts'
 import { assertProof, type Expected, type Proof, verifyAnswerProof } from './verify.ts'
 
-const TRIES = 3
+/** Tries over all rounds, and the pause before each try after the first round. */
+const TRIES = 12
+const ROUND_WAIT_MS = 250
 const ACTION_TIMEOUT_MS = 15_000
 const ACTION_LIFE_MS = 30_000n
 const NEW_LATENCY_SHARE = 0.3
@@ -115,10 +117,12 @@ type Ask = (place: PlacementInfo, api: string) => Promise<{ answer: Answer; expe
 async function onReplicas<T>(site: Site, { token, signal, timeoutMs }: QueryParameters | ActParameters, ask: Ask): Promise<Result<T>> {
   const tried: { node: Address; error: string | undefined }[] = []
   let last: unknown
-  for (let attempt = 0; attempt < TRIES; attempt++) {
+  for (let attempt = 1; attempt <= TRIES; attempt++) {
     const place = await resolve(site, formatTokenRef(parseTokenRef(token)), { signal, timeoutMs })
-    const node = choose(site, place, tried)
+    // Nodes of a token that was placed just now may need a moment: after one round they are asked again.
+    const node = choose(site, place, tried) ?? choose(site, place, [])
     if (!node) break
+    if (attempt > place.certified.placement.replicas.length) await new Promise((done) => setTimeout(done, ROUND_WAIT_MS))
     try {
       const result = await askOne<T>(site, { place, node, ask })
       return { ...result, tried: [...tried, { node, error: undefined }] }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { identityKey, transportIdentity } from '@smartlayer/node'
 import { type Address, keccakText, nobleCrypto, SmartLayerError } from '@smartlayer/protocol'
 import { Anvil } from './anvil.ts'
-import { type Bundles, bundleNode } from './bundle.ts'
+import { type Bundles, bundleNode, type Patch } from './bundle.ts'
 import { type Addresses, ChainAccount, deployContracts, registerNode } from './deploy.ts'
 import { keyFile, readJson, writeDurably } from './keys.ts'
 import { type Layout, layoutOf, type NodePlace } from './layout.ts'
@@ -24,6 +24,8 @@ export type LocalNetworkOptions = {
   readonly portBase: number
   /** Told what is being done, for progress on screen. */
   readonly progress: (step: string, detail: string) => void
+  /** Bugs planted in every node, for stories that check their own checker. */
+  readonly patches?: readonly Patch[]
 }
 
 export class LocalNetwork {
@@ -40,14 +42,14 @@ export class LocalNetwork {
   }
 
   /** Starts everything and returns once every node is ready; resumes a network that ran in this folder before. */
-  static async start({ folder, portBase, progress }: LocalNetworkOptions): Promise<LocalNetwork> {
+  static async start({ folder, portBase, progress, patches = [] }: LocalNetworkOptions): Promise<LocalNetwork> {
     const layout = layoutOf(folder, portBase)
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     lock(folder)
     const known = readJson<NetworkFile>(join(folder, 'network.json'))
     const chainId = known?.chainId ?? freshChainId()
     const chainStarted = Anvil.start({ port: layout.chainPort, stateFile: layout.chainState, chainId, snapshotEveryMs: SNAPSHOT_MS })
-    const [chain, bundles] = await Promise.all([chainStarted, bundleNode(join(folder, 'bundles'))])
+    const [chain, bundles] = await Promise.all([chainStarted, bundleNode(join(folder, 'bundles'), patches)])
     progress('chain', `${chain.url} · chain id ${chainId}`)
     const file = known ?? (await createNetwork(layout, chain, chainId, progress))
     const nodes = new Map(layout.nodes.map((place) => [place.name, nodeProcess(place, { chain, file, bundles })]))
@@ -69,6 +71,19 @@ export class LocalNetwork {
     const account = new ChainAccount({ url: this.chain.url, chainId: this.file.chainId, privateKey })
     await fund(this.chain, account.address)
     return account
+  }
+
+  /** Starts a node again after it ended, with another executor program when one is given. */
+  async restart(name: string, executor?: string): Promise<void> {
+    const node = this.nodes.get(name)
+    const place = this.layout.nodes.find((candidate) => candidate.name === name)
+    if (!node || !place) throw SmartLayerError.of('config.invalid', { at: name, expected: 'the name of a node' })
+    await node.stop()
+    const configFile = join(place.folder, 'node.json')
+    const config = readJson<{ executor: string }>(configFile)
+    if (config && executor) writeDurably(configFile, JSON.stringify({ ...config, executor }, null, 2))
+    node.start()
+    await node.ready()
   }
 
   /** Ends every process of the network, nodes first, so that the chain's last snapshot holds all they wrote. */
@@ -121,6 +136,7 @@ function nodeProcess(place: NodePlace, { chain, file, bundles }: { chain: Anvil;
     apiPort: place.apiPort,
     executor: bundles.executor,
     engine: bundles.engine,
+    logLevel: process.env.SMARTLAYER_LOG_LEVEL ?? 'info',
     development: true,
   }
   const configFile = join(place.folder, 'node.json')

@@ -7,6 +7,7 @@ import {
   formatTokenRef,
   type Hex,
   type Home,
+  isOver,
   hasRunningPlacement,
   headOfReports,
   leasedUntil,
@@ -44,7 +45,8 @@ export class ProposerService {
   readonly #context: NodeContext
   readonly #parts: Parts
   readonly #attempts = new Map<Bytes32, Attempt>()
-  readonly #vacantSince = new Map<Bytes32, number>()
+  /** Since when an instance stands without a placement at the term it has now. */
+  readonly #vacancies = new Map<Bytes32, { readonly term: bigint; readonly since: number }>()
   readonly #watched = new Map<Bytes32, LoadedToken>()
   #timer: Cancel
 
@@ -84,17 +86,23 @@ export class ProposerService {
     const record = this.#parts.book.get(instance)
     const now = this.#ports.clock.monotonic()
     if (hasRunningPlacement(record, context)) {
-      this.#vacantSince.delete(instance)
+      this.#vacancies.delete(instance)
       this.#attempts.delete(instance)
       return
     }
-    const vacantSince = this.#vacantSince.get(instance) ?? now
-    this.#vacantSince.set(instance, vacantSince)
+    // A lease that this anchor voted for may run although it never saw a certificate: until it is over, nobody can win.
+    const until = leasedUntil(record)
+    if (until > 0n && !isOver(until, context)) return
+    const known = this.#vacancies.get(instance)
+    const vacancy = known?.term === record.term ? known : { term: record.term, since: now }
+    this.#vacancies.set(instance, vacancy)
     const attempt = this.#attempts.get(instance)
     if (attempt && now - attempt.startedAt < this.#turnMs) return this.#push(token, attempt)
-    if (attempt) this.#attempts.delete(instance)
+    this.#attempts.delete(instance)
     const { term, turns } = this.#nextTurn(instance, record.term)
-    if (now - (attempt?.startedAt ?? vacantSince) >= turns * this.#turnMs) this.#begin(token, term)
+    // When a later term than that of the last placement was prepared, its proposer is at work: it gets its turn first.
+    const running = record.term > (record.placement?.placement.term ?? 0n) ? 1 : 0
+    if (now - vacancy.since >= (turns + running) * this.#turnMs) this.#begin(token, term)
   }
 
   /** A proposer that does not finish in this time loses its turn to the next in rank. */

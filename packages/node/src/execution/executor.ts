@@ -45,6 +45,8 @@ const ACTION_LIMIT = 256
 /** A step of the journal is given this long within the lease; an entry that takes longer is proposed again. */
 const ENTRY_MS = 300
 
+const TERM_START: JournalInput = { kind: 'term-start' }
+
 type InFlight = {
   readonly journaled: JournaledEntry
   readonly predecessor: JournaledEntry['certificate']
@@ -134,11 +136,12 @@ export class Executor {
     const { replica } = this.#parts
     if (this.#head.n > replica.head.n) {
       // The head of an older term is not known to be committed; a term-start commits it and all before it.
-      if (this.#head.term < this.#parts.lease.placement.term) this.#propose({ kind: 'term-start' })
+      if (this.#head.term < this.#parts.lease.placement.term) this.#propose(TERM_START)
       return
     }
     if (this.#head.hash !== replica.head.hash || !replica.state) return
-    const input = this.#choose(replica.state)
+    // An instance without any entry has no position that replicas could confirm: the first one is made for that.
+    const input = this.#choose(replica.state) ?? (this.#head.n === 0n ? TERM_START : undefined)
     if (input) this.#propose(input)
   }
 

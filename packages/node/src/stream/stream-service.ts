@@ -154,7 +154,17 @@ export class StreamService {
     return verified.value.data.stream === stream ? verified : reject('stream.identity')
   }
 
+  /** An entry from a peer. The script of a type that is new here is loaded first. */
   #receive(from: Address | undefined, item: StreamItem): void {
+    const contract = item.attestation.message.recipient
+    if (this.#context.tokens.byContract(contract)) return this.#take(from, item)
+    this.#context.tokens.loadType(contract).then(
+      () => this.#take(from, item),
+      (error) => this.#ports.telemetry.log('warn', 'stream.type_not_loaded', { contract, error }),
+    )
+  }
+
+  #take(from: Address | undefined, item: StreamItem): void {
     const opened = this.#open(item)
     if (!accepted(opened)) {
       if (from) this.#refuse(from, opened)
