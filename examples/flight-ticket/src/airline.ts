@@ -32,7 +32,11 @@ export class Airline {
     this.api.post('/delays', async (request) => {
       const { flight, date, delayMinutes } = request.body as { flight: string; date: string; delayMinutes: number }
       const { receipt } = await this.delay(flight, date, delayMinutes)
-      return { uid: receipt.receipt.uid, sequence: String(receipt.receipt.sequence), receipts: receipt.signatures.length }
+      return {
+        uid: receipt.receipt.uid,
+        sequence: String(receipt.receipt.sequence),
+        receipts: receipt.signatures.length,
+      }
     })
   }
 

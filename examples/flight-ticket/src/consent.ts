@@ -1,6 +1,6 @@
 /** A simple consent page with a demo wallet: the holder sees who asks for what, and signs a grant or does not. */
 import { type AttestedGrant, attestedGrantShape, type Hex, isHex, type Signer } from '@smartlayer/protocol'
-import { attestGrant, signGrant, type Site } from '@smartlayer/sdk'
+import { attestGrant, type Site, signGrant } from '@smartlayer/sdk'
 import Fastify, { type FastifyInstance } from 'fastify'
 
 const GRANT_LIFE_S = 86_400n
@@ -19,14 +19,18 @@ export class Consent {
   constructor(options: ConsentOptions) {
     this.#options = options
     this.api = Fastify({ bodyLimit: 65_536, logger: false, forceCloseConnections: true })
-    this.api.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_, body, done) => done(null, body))
+    this.api.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_, body, done) =>
+      done(null, body),
+    )
     this.api.addHook('onRequest', async (_, reply) => {
       reply.header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
     })
     this.api.get('/health', async () => ({ ok: true }))
     this.api.get('/', async (request, reply) => {
       const asked = askedOf(request.query as Record<string, string>)
-      return asked ? reply.type('text/html').send(this.#page(asked)) : reply.code(400).type('text/html').send('What is asked for is incomplete.')
+      return asked
+        ? reply.type('text/html').send(this.#page(asked))
+        : reply.code(400).type('text/html').send('What is asked for is incomplete.')
     })
     this.api.post('/allow', async (request, reply) => {
       const asked = askedOf(Object.fromEntries(new URLSearchParams(request.body as string)))

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
+  buildToken,
   type ChainAccount,
   deployFlightTicket,
   keyFile,
@@ -11,11 +12,10 @@ import {
   publishToken,
   readJson,
   setSecret,
-  buildToken,
   writeDurably,
 } from '@smartlayer/cli'
 import { fastCrypto } from '@smartlayer/node'
-import { type Address, formatTokenRef, serviceNodesOf, type Signer } from '@smartlayer/protocol'
+import { type Address, formatTokenRef, type Hex, type Signer, serviceNodesOf } from '@smartlayer/protocol'
 import { connect, readMembers, type SmartLayer } from '@smartlayer/sdk/server'
 import { Airline } from './airline.ts'
 import { Consent } from './consent.ts'
@@ -70,6 +70,11 @@ export class FlightDemo {
     }
   }
 
+  /** The airline's own key, for scenes in which it misbehaves. */
+  get airlineKey(): Hex {
+    return keyFile(join(this.network.layout.folder, 'keys', 'airline.key'))
+  }
+
   /** CAIP-19 id of a ticket of the first type. */
   token(tokenId: bigint = FIRST_TICKET): string {
     return formatTokenRef({ chainId: BigInt(this.network.file.chainId), contract: this.file.contract, tokenId })
@@ -86,7 +91,12 @@ export class FlightDemo {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.airline.api.close(), this.airlineOnce.api.close(), this.rental.api.close(), this.consent.api.close()])
+    await Promise.all([
+      this.airline.api.close(),
+      this.airlineOnce.api.close(),
+      this.rental.api.close(),
+      this.consent.api.close(),
+    ])
     await this.network.stop()
     await this.hotel.close()
   }
@@ -99,7 +109,11 @@ async function startSites(network: LocalNetwork, progress: LocalNetworkOptions['
   const anchors = layout.nodes.filter(({ role }) => role === 'anchor').map(({ api }) => api)
   const chain = { id: file.chainId, rpcUrl: network.chain.url, registry: file.contracts.nodeRegistry }
   const clientOf = (name: string) => connect({ anchors, chain, key: key(name), crypto: fast })
-  const [asAirline, asRental, asHolder] = await Promise.all([clientOf('airline'), clientOf('rental'), clientOf('holder')])
+  const [asAirline, asRental, asHolder] = await Promise.all([
+    clientOf('airline'),
+    clientOf('rental'),
+    clientOf('holder'),
+  ])
   const airlineAccount = await network.account('airline')
   const holder = fast.signer(key('holder'))
   const hotelSigner = fast.signer(key('hotel'))
@@ -124,7 +138,12 @@ async function startSites(network: LocalNetwork, progress: LocalNetworkOptions['
     const chainId = BigInt(file.chainId)
     const outboxFile = join(layout.folder, 'airline', `${name}.json`)
     const issuer = asAirline.issuer({ contract, chainId, lane: LANE, outboxFile })
-    return new Airline({ chainId, contract, issuer, mint: (to, tokenId) => mintTicket(airlineAccount, contract, to, tokenId) })
+    return new Airline({
+      chainId,
+      contract,
+      issuer,
+      mint: (to, tokenId) => mintTicket(airlineAccount, contract, to, tokenId),
+    })
   }
   const airline = airlineOf(made.contract, 'tickets')
   const airlineOnce = airlineOf(made.contractOnce, 'tickets-once')
@@ -146,7 +165,17 @@ async function startSites(network: LocalNetwork, progress: LocalNetworkOptions['
   })
   await rental.api.listen({ host: '127.0.0.1', port: layout.rentalPort })
   progress('sites', 'airline, hotel, car rental, consent')
-  return new FlightDemo({ network, airline, airlineOnce, hotel, rental, consent, smartLayer: asRental, holder, file: made })
+  return new FlightDemo({
+    network,
+    airline,
+    airlineOnce,
+    hotel,
+    rental,
+    consent,
+    smartLayer: asRental,
+    holder,
+    file: made,
+  })
 
   async function publishTypes(): Promise<DemoFile> {
     const contract = await publishType(airlineAccount, 'token.ts')

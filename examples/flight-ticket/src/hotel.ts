@@ -91,8 +91,16 @@ export class Hotel {
   async #rebook(request: FastifyRequest): Promise<{ status: number; body: object }> {
     const refusal = await this.#refuse(request)
     const effect = headerOf(request, 'idempotency-key')
-    const log = this.#database.prepare('INSERT INTO requests (effect, node, term, placement, at, status) VALUES (?, ?, ?, ?, ?, ?)')
-    const row = [effect, headerOf(request, 'sl-node'), headerOf(request, 'sl-term'), headerOf(request, 'sl-placement'), Date.now()] as const
+    const log = this.#database.prepare(
+      'INSERT INTO requests (effect, node, term, placement, at, status) VALUES (?, ?, ?, ?, ?, ?)',
+    )
+    const row = [
+      effect,
+      headerOf(request, 'sl-node'),
+      headerOf(request, 'sl-term'),
+      headerOf(request, 'sl-placement'),
+      Date.now(),
+    ] as const
     if (refusal) {
       log.run(...row, 401)
       return { status: 401, body: { error: refusal } }
@@ -106,7 +114,9 @@ export class Hotel {
     const { booking, flight, delayMinutes } = JSON.parse(request.body as string) as RebookRequest
     const known = this.#database.prepare('SELECT id FROM rebookings WHERE effect = ?').get(effect)
     if (!known || !this.deduplicates) {
-      const insert = this.#database.prepare('INSERT INTO rebookings (booking, flight, delay, effect, at) VALUES (?, ?, ?, ?, ?)')
+      const insert = this.#database.prepare(
+        'INSERT INTO rebookings (booking, flight, delay, effect, at) VALUES (?, ?, ?, ?, ?)',
+      )
       insert.run(booking, flight, delayMinutes, effect, Date.now())
     }
     if (this.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.delayMs))
@@ -120,7 +130,9 @@ export class Hotel {
     const spki = Buffer.from(headerOf(request, 'sl-node-key'), 'base64')
     const transportKey = `0x${createHash('sha256').update(spki).digest('hex')}`
     if (!isHex(node, 20) || (await this.#options.transportKeyOf(node)) !== transportKey) return 'not a registered node'
-    const digest = `sha-256=:${createHash('sha256').update(request.body as string).digest('base64')}:`
+    const digest = `sha-256=:${createHash('sha256')
+      .update(request.body as string)
+      .digest('base64')}:`
     if (headerOf(request, 'content-digest') !== digest) return 'the body is not the one that was signed'
     const key = createPublicKey({ key: spki, format: 'der', type: 'spki' })
     const verified = await httpbis
@@ -152,8 +164,12 @@ export class Hotel {
   }
 
   #page(): string {
-    const rows = this.rebookings().map((row) => `<tr><td>${escape(row.booking)}<td>${escape(row.flight)}<td>${escape(row.delay)} min</tr>`)
-    const calls = this.requests().map((row) => `<tr><td>${escape(row.node)}<td>term ${escape(row.term)}<td>${escape(row.status)}</tr>`)
+    const rows = this.rebookings().map(
+      (row) => `<tr><td>${escape(row.booking)}<td>${escape(row.flight)}<td>${escape(row.delay)} min</tr>`,
+    )
+    const calls = this.requests().map(
+      (row) => `<tr><td>${escape(row.node)}<td>term ${escape(row.term)}<td>${escape(row.status)}</tr>`,
+    )
     return (
       `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Hotel</title>` +
       `<style>:root{color-scheme:light dark;font:16px/1.5 system-ui}body{max-width:60rem;margin:2rem auto;padding:0 1rem}` +

@@ -53,7 +53,11 @@ export class Rental {
   #page(): string {
     const { smartLayer, origin, consentUrl } = this.#options
     const ask = new URL(consentUrl)
-    ask.search = new URLSearchParams({ audience: smartLayer.site.signer.address, origin, scopes: SCOPES.join(' ') }).toString()
+    ask.search = new URLSearchParams({
+      audience: smartLayer.site.signer.address,
+      origin,
+      scopes: SCOPES.join(' '),
+    }).toString()
     return PAGE.replace('CONSENT_URL', ask.href.replaceAll('&', '&amp;'))
   }
 }

@@ -3,4 +3,8 @@ import token from './token.ts'
 
 const { rebookHotel } = token.effects
 
-export default { ...token, type: 'flight-ticket-once', effects: { rebookHotel: { ...rebookHotel!, idempotent: false } } }
+export default {
+  ...token,
+  type: 'flight-ticket-once',
+  effects: { rebookHotel: { ...rebookHotel!, idempotent: false } },
+}

@@ -1,7 +1,17 @@
 /** What demos and tests use of the tools: local networks, and building and publishing tokens. */
+
 export { Anvil } from './local-network/anvil.ts'
 export { bundleNode, type Patch } from './local-network/bundle.ts'
-export { type Addresses, ChainAccount, deployContracts, deployFlightTicket, mintTicket, publishScript, registerNode } from './local-network/deploy.ts'
+export {
+  type Addresses,
+  ChainAccount,
+  deployContracts,
+  deployFlightTicket,
+  mintTicket,
+  publishScript,
+  registerNode,
+} from './local-network/deploy.ts'
+export { Gateway } from './local-network/gateway.ts'
 export { keyFile, readJson, writeDurably } from './local-network/keys.ts'
 export { DEFAULT_PORT_BASE, type Layout, layoutOf } from './local-network/layout.ts'
 export { LocalNetwork, type LocalNetworkOptions, resetNetwork } from './local-network/local-network.ts'

@@ -1,4 +1,6 @@
 /** What other packages use of nodes: services with their ports for the simulator, keys and crypto for tools. */
+
+export { contextOf } from './access/secret-service.ts'
 export { fastCrypto } from './adapters/fast-crypto.ts'
 export { identityKey, transportIdentity, transportKeyOf } from './adapters/transport-identity.ts'
 export { AnchoringNode } from './anchoring-node.ts'
@@ -13,5 +15,4 @@ export type { Random } from './ports/random.ts'
 export type { CallResult, Sandbox } from './ports/sandbox.ts'
 export type { Key, Store, Write } from './ports/store.ts'
 export type { Level, Telemetry } from './ports/telemetry.ts'
-export { contextOf } from './access/secret-service.ts'
 export { ServiceNode } from './service-node.ts'

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ENGINE_ID, ExecutorPool, sealingOpener } from '@smartlayer/enclave'
-import { anchorsOf, domainOf, easDomain, networkIdOf, EAS_VERSION, quorumOf } from '@smartlayer/protocol'
+import { anchorsOf, domainOf, EAS_VERSION, easDomain, networkIdOf, quorumOf } from '@smartlayer/protocol'
 import { SecretService } from './access/secret-service.ts'
 import { EthereumChain } from './adapters/ethereum-chain.ts'
 import { fastCrypto } from './adapters/fast-crypto.ts'
@@ -54,11 +54,29 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
   const clock = systemClock
   const members = await MemberView.open({ chain, clock, telemetry }, { networkId, keccak })
   const { address } = identity.signer
-  const network = await TlsNetwork.start({ self: address, listen: config.overlay, transport, members: () => members.members, telemetry })
+  const network = await TlsNetwork.start({
+    self: address,
+    listen: config.overlay,
+    transport,
+    members: () => members.members,
+    telemetry,
+  })
   const isAnchor = config.role === 'anchor'
-  const sandbox = isAnchor ? undefined : await ExecutorPool.start({ childEntry: config.executor, wasmPath: config.engine })
+  const sandbox = isAnchor
+    ? undefined
+    : await ExecutorPool.start({ childEntry: config.executor, wasmPath: config.engine })
   const egress = httpEgress({ transport, allowPrivate: config.development })
-  const ports: Ports = { clock, random: systemRandom, store, network, chain, sandbox: sandbox ?? NO_SANDBOX, egress, identity, telemetry }
+  const ports: Ports = {
+    clock,
+    random: systemRandom,
+    store,
+    network,
+    chain,
+    sandbox: sandbox ?? NO_SANDBOX,
+    egress,
+    identity,
+    telemetry,
+  }
   const scripts = new ScriptStore(store)
   const others = httpContent(() => anchorsOf(members.membership).filter((anchor) => anchor.node !== address))
   const content = { get: async (cid: string) => (await scripts.get(cid)) ?? others.get(cid) }
@@ -78,7 +96,9 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
     now: clock.now(),
     epoch: members.membership.epoch,
     block: members.block,
-    peers: network.peers().map(({ node, connected, lastSeen }) => ({ node, connected, lastSeen: BigInt(Math.floor(lastSeen)) })),
+    peers: network
+      .peers()
+      .map(({ node, connected, lastSeen }) => ({ node, connected, lastSeen: BigInt(Math.floor(lastSeen)) })),
   })
   const networkInfo = {
     networkId,
@@ -113,7 +133,12 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
     stopRole = () => node.stop()
   }
   await api.listen({ host: config.apiHost, port: config.apiPort })
-  telemetry.log('info', 'node.started', { role: config.role, node: address, api: config.apiPort, overlay: config.overlay })
+  telemetry.log('info', 'node.started', {
+    role: config.role,
+    node: address,
+    api: config.apiPort,
+    overlay: config.overlay,
+  })
   return async () => {
     await stopRole()
     await api.close()

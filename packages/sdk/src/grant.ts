@@ -9,8 +9,8 @@ import {
   grantRequestShape,
   parseTokenRef,
   record,
-  type Signer,
   type SignedGrantCheck,
+  type Signer,
   SmartLayerError,
   signature,
   tokenOf,
@@ -47,14 +47,26 @@ export function signGrant(site: Site, holder: Signer, parameters: GrantParameter
 }
 
 /** Collects the checks of f + 1 anchors. Throws the refusal of an anchor, or `quorum.not_reached`. */
-export async function attestGrant(site: Site, token: string, signed: AttestedGrant, options: CallOptions = {}): Promise<AttestedGrant> {
+export async function attestGrant(
+  site: Site,
+  token: string,
+  signed: AttestedGrant,
+  options: CallOptions = {},
+): Promise<AttestedGrant> {
   const body = grantRequestShape.toJson({ grant: signed })
   const url = (anchor: string) => `${anchor}/v1/tokens/${encodeURIComponent(token)}/grants`
-  const asked = await Promise.allSettled(site.anchors.map((anchor) => post(url(anchor), body, signedCheckShape, options)))
+  const asked = await Promise.allSettled(
+    site.anchors.map((anchor) => post(url(anchor), body, signedCheckShape, options)),
+  )
   const checks = asked.flatMap((result) => (result.status === 'fulfilled' ? [result.value as SignedGrantCheck] : []))
   const needed = faultsTolerated(site.anchors.length) + 1
   if (checks.length >= needed) return { ...signed, checks }
   const refusal = asked.find((result) => result.status === 'rejected' && result.reason instanceof SmartLayerError)
   if (refusal?.status === 'rejected' && refusal.reason.code !== 'network.unreachable') throw refusal.reason
-  throw SmartLayerError.of('quorum.not_reached', { got: checks.length, needed, of: site.anchors.length, detail: failures(site.anchors, asked) })
+  throw SmartLayerError.of('quorum.not_reached', {
+    got: checks.length,
+    needed,
+    of: site.anchors.length,
+    detail: failures(site.anchors, asked),
+  })
 }

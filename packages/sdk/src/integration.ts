@@ -3,7 +3,7 @@ import { type AttestedGrant, type Crypto, nobleCrypto, type Signer } from '@smar
 import { attestGrant, type GrantParameters, signGrant } from './grant.ts'
 import type { CallOptions } from './http.ts'
 import { loadNetwork, type Network, type Trust } from './network.ts'
-import { act, type ActParameters, type QueryParameters, query } from './query.ts'
+import { type ActParameters, act, type QueryParameters, query } from './query.ts'
 import { resolve } from './resolve.ts'
 import type { Site } from './site.ts'
 
@@ -25,7 +25,13 @@ export async function createIntegration(options: IntegrationOptions): Promise<In
   return bind(await createSite(options))
 }
 
-export async function createSite({ anchors, trust, signer, crypto = nobleCrypto, network }: IntegrationOptions): Promise<Site> {
+export async function createSite({
+  anchors,
+  trust,
+  signer,
+  crypto = nobleCrypto,
+  network,
+}: IntegrationOptions): Promise<Site> {
   return {
     anchors,
     network: network ?? (await loadNetwork(anchors, trust, crypto)),
@@ -45,6 +51,7 @@ function bind(site: Site) {
     act: (parameters: ActParameters) => act(site, parameters),
     resolve: (token: string, options?: CallOptions) => resolve(site, token, options),
     signGrant: (holder: Signer, parameters: GrantParameters) => signGrant(site, holder, parameters),
-    attestGrant: (token: string, grant: AttestedGrant, options?: CallOptions) => attestGrant(site, token, grant, options),
+    attestGrant: (token: string, grant: AttestedGrant, options?: CallOptions) =>
+      attestGrant(site, token, grant, options),
   }
 }

@@ -5,8 +5,8 @@ import {
   type Bytes32,
   type Crypto,
   canonicalJson,
-  domainOf,
   type Domain,
+  domainOf,
   easDomain,
   faultsTolerated,
   type Membership,
@@ -38,7 +38,12 @@ export type Trust = {
  * Asks anchors for the network and believes what f + 1 of them say alike. A server checks the members against the chain
  * as well (see `@smartlayer/sdk/server`). Throws `quorum.not_reached`.
  */
-export async function loadNetwork(urls: readonly string[], trust: Trust, crypto: Crypto, options: CallOptions = {}): Promise<Network> {
+export async function loadNetwork(
+  urls: readonly string[],
+  trust: Trust,
+  crypto: Crypto,
+  options: CallOptions = {},
+): Promise<Network> {
   const asked = await Promise.allSettled(urls.map((url) => get(`${url}/v1/network`, networkInfoShape, options)))
   const said = new Map<string, { info: NetworkInfo; count: number }>()
   for (const answer of asked) {
@@ -52,7 +57,12 @@ export async function loadNetwork(urls: readonly string[], trust: Trust, crypto:
   const [best] = [...said.values()].sort((a, b) => b.count - a.count)
   const needed = faultsTolerated(urls.length) + 1
   if (!best || best.count < needed) {
-    throw SmartLayerError.of('quorum.not_reached', { got: best?.count ?? 0, needed, of: urls.length, detail: failures(urls, asked) })
+    throw SmartLayerError.of('quorum.not_reached', {
+      got: best?.count ?? 0,
+      needed,
+      of: urls.length,
+      detail: failures(urls, asked),
+    })
   }
   return networkOf(best.info, crypto)
 }
@@ -78,7 +88,9 @@ function namesAnchors({ epoch, beacon, members }: NetworkInfo, { anchors = [] }:
 /** Who failed and how, for the text of `quorum.not_reached`. */
 export function failures(names: readonly string[], results: readonly PromiseSettledResult<unknown>[]): string {
   const failed = results.flatMap((result, i) =>
-    result.status === 'rejected' ? [`${names[i]}: ${result.reason instanceof Error ? result.reason.message : 'failed'}`] : [],
+    result.status === 'rejected'
+      ? [`${names[i]}: ${result.reason instanceof Error ? result.reason.message : 'failed'}`]
+      : [],
   )
   return failed.length > 0 ? failed.join('; ').slice(0, 500) : 'their answers differ'
 }

@@ -3,6 +3,7 @@ import {
   type Address,
   attest,
   canonicalJson,
+  digestOf,
   homeOf,
   INPUT_KINDS,
   inputContext,
@@ -10,14 +11,13 @@ import {
   Receipt,
   type ReceiptInfo,
   receiptInfoShape,
-  digestOf,
-  signersAmong,
-  SLInput,
   type Signer,
+  SLInput,
   SmartLayerError,
   type StreamHead,
   type StreamItem,
   type SubsetHead,
+  signersAmong,
   streamHeadShape,
   streamItemShape,
   streamOf,
@@ -33,7 +33,12 @@ import { nonce, type Site } from './site.ts'
 
 const PUBLISH_TIMEOUT_MS = 8_000
 
-export type IssuerParameters = { readonly issuer: Signer; readonly contract: Address; readonly chainId: bigint; readonly lane: string }
+export type IssuerParameters = {
+  readonly issuer: Signer
+  readonly contract: Address
+  readonly chainId: bigint
+  readonly lane: string
+}
 
 export type FactParameters = {
   /** Readable key of what the fact concerns: `flight-status/LH454/2026-11-12`. */
@@ -47,22 +52,39 @@ export type FactParameters = {
 export type Place = { readonly stream: StreamHead; readonly subset: SubsetHead }
 
 /** Asks all anchors and takes the furthest place that f + 1 of them confirm by their signatures at publication. */
-export async function readPlace(site: Site, issuer: IssuerParameters, subsetKey: string, options: CallOptions = {}): Promise<Place> {
+export async function readPlace(
+  site: Site,
+  issuer: IssuerParameters,
+  subsetKey: string,
+  options: CallOptions = {},
+): Promise<Place> {
   const { stream, subset } = idsOf(site, issuer, subsetKey)
   const asked = await Promise.allSettled(
-    site.anchors.map(async (anchor): Promise<Place> => ({
-      stream: await get(`${anchor}/v1/streams/${stream}`, streamHeadShape, options),
-      subset: await get(`${anchor}/v1/streams/${stream}/subsets/${subset}`, subsetHeadShape, options),
-    })),
+    site.anchors.map(
+      async (anchor): Promise<Place> => ({
+        stream: await get(`${anchor}/v1/streams/${stream}`, streamHeadShape, options),
+        subset: await get(`${anchor}/v1/streams/${stream}/subsets/${subset}`, subsetHeadShape, options),
+      }),
+    ),
   )
   const places = asked.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
   const [furthest] = places.sort((a, b) => Number(b.stream.sequence - a.stream.sequence))
-  if (!furthest) throw SmartLayerError.of('quorum.not_reached', { got: 0, needed: 1, of: site.anchors.length, detail: 'no anchor answered' })
+  if (!furthest)
+    throw SmartLayerError.of('quorum.not_reached', {
+      got: 0,
+      needed: 1,
+      of: site.anchors.length,
+      detail: 'no anchor answered',
+    })
   return furthest
 }
 
 /** Signs the fact that follows a place; nothing is sent. */
-export function signFact(site: Site, issuer: IssuerParameters, { fact, place }: { fact: FactParameters; place: Place }): StreamItem {
+export function signFact(
+  site: Site,
+  issuer: IssuerParameters,
+  { fact, place }: { fact: FactParameters; place: Place },
+): StreamItem {
   const { keccak } = site.crypto
   const { stream, subset, lane, tokenType } = idsOf(site, issuer, fact.subset)
   const body = canonicalJson(fact.body)
@@ -88,7 +110,10 @@ export function signFact(site: Site, issuer: IssuerParameters, { fact, place }: 
     refUID: place.stream.head,
     salt: nonce(site),
   }
-  return { attestation: attest(SLInput, data, about, { signer: issuer.issuer, domain: site.network.easDomain, keccak }), body }
+  return {
+    attestation: attest(SLInput, data, about, { signer: issuer.issuer, domain: site.network.easDomain, keccak }),
+    body,
+  }
 }
 
 /** Sends a signed fact to one anchor after another until 2f + 1 home anchors signed its receipt. Sending twice is safe. */
@@ -97,7 +122,10 @@ export async function publish(site: Site, item: StreamItem, options: CallOptions
   for (const anchor of site.anchors) {
     try {
       const body = streamItemShape.toJson(item)
-      const receipt = await post(`${anchor}/v1/attestations`, body, receiptInfoShape, { timeoutMs: PUBLISH_TIMEOUT_MS, ...options })
+      const receipt = await post(`${anchor}/v1/attestations`, body, receiptInfoShape, {
+        timeoutMs: PUBLISH_TIMEOUT_MS,
+        ...options,
+      })
       return checkReceipt(site, item, receipt)
     } catch (error) {
       if (!(error instanceof SmartLayerError) || !error.retryable || error.kind === 'conflict') throw error
@@ -124,5 +152,10 @@ function idsOf(site: Site, { issuer, contract, chainId, lane: laneName }: Issuer
   const { keccak } = site.crypto
   const tokenType = tokenTypeOf({ chainId, contract }, keccak)
   const lane = laneOf(laneName, keccak)
-  return { tokenType, lane, stream: streamOf(issuer.address, tokenType, lane, keccak), subset: subsetOf(subsetKey, keccak) }
+  return {
+    tokenType,
+    lane,
+    stream: streamOf(issuer.address, tokenType, lane, keccak),
+    subset: subsetOf(subsetKey, keccak),
+  }
 }

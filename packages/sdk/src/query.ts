@@ -1,12 +1,12 @@
 /** Asks a token, and believes only a verified answer. */
 import {
-  type Action as ActionMessage,
   Action,
+  type Action as ActionMessage,
   type Address,
   type Answer,
+  type AttestedGrant,
   actionRequestShape,
   answerShape,
-  type AttestedGrant,
   canonicalJson,
   digestOf,
   formatTokenRef,
@@ -74,7 +74,10 @@ export async function query<T = unknown>(site: Site, parameters: QueryParameters
     const request = { query: message, signature: site.signer.sign(digest), args, grant: parameters.grant }
     const url = `${api}/v1/tokens/${encodeURIComponent(parameters.token)}/query`
     const answer = await post(url, queryRequestShape.toJson(request), answerShape, parameters)
-    return { answer, expected: expectedOf(site, place, { token, method: parameters.method, requestHash: toHex(digest) }) }
+    return {
+      answer,
+      expected: expectedOf(site, place, { token, method: parameters.method, requestHash: toHex(digest) }),
+    }
   })
 }
 
@@ -108,13 +111,20 @@ export async function act(site: Site, parameters: ActParameters): Promise<Result
     const url = `${api}/v1/tokens/${encodeURIComponent(parameters.token)}/actions`
     const options = { ...parameters, timeoutMs: parameters.timeoutMs ?? ACTION_TIMEOUT_MS }
     const answer = await post(url, actionRequestShape.toJson(request), answerShape, options)
-    return { answer, expected: expectedOf(site, current, { token, method: parameters.name, requestHash: toHex(digest) }) }
+    return {
+      answer,
+      expected: expectedOf(site, current, { token, method: parameters.name, requestHash: toHex(digest) }),
+    }
   })
 }
 
 type Ask = (place: PlacementInfo, api: string) => Promise<{ answer: Answer; expected: Expected }>
 
-async function onReplicas<T>(site: Site, { token, signal, timeoutMs }: QueryParameters | ActParameters, ask: Ask): Promise<Result<T>> {
+async function onReplicas<T>(
+  site: Site,
+  { token, signal, timeoutMs }: QueryParameters | ActParameters,
+  ask: Ask,
+): Promise<Result<T>> {
   const tried: { node: Address; error: string | undefined }[] = []
   let last: unknown
   for (let attempt = 1; attempt <= TRIES; attempt++) {
@@ -122,7 +132,8 @@ async function onReplicas<T>(site: Site, { token, signal, timeoutMs }: QueryPara
     // Nodes of a token that was placed just now may need a moment: after one round they are asked again.
     const node = choose(site, place, tried) ?? choose(site, place, [])
     if (!node) break
-    if (attempt > place.certified.placement.replicas.length) await new Promise((done) => setTimeout(done, ROUND_WAIT_MS))
+    if (attempt > place.certified.placement.replicas.length)
+      await new Promise((done) => setTimeout(done, ROUND_WAIT_MS))
     try {
       const result = await askOne<T>(site, { place, node, ask })
       return { ...result, tried: [...tried, { node, error: undefined }] }
@@ -163,7 +174,8 @@ function choose(site: Site, { certified }: PlacementInfo, tried: readonly { node
 
 /** What no other node would answer differently; proofs that fail and nodes that do not serve are worth another try. */
 function isFinal(error: SmartLayerError): boolean {
-  if (error.code.startsWith('attestation.') || error.code.startsWith('journal.') || error.code === 'node.unknown') return false
+  if (error.code.startsWith('attestation.') || error.code.startsWith('journal.') || error.code === 'node.unknown')
+    return false
   return !error.retryable
 }
 

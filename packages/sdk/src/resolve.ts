@@ -1,5 +1,13 @@
 /** Where a token lives: asked of several anchors, believed by votes, newest term first. */
-import { accepted, checkPlacement, faultsTolerated, homeOf, type PlacementInfo, placementInfoShape, SmartLayerError } from '@smartlayer/protocol'
+import {
+  accepted,
+  checkPlacement,
+  faultsTolerated,
+  homeOf,
+  type PlacementInfo,
+  placementInfoShape,
+  SmartLayerError,
+} from '@smartlayer/protocol'
 import { type CallOptions, get } from './http.ts'
 import { failures } from './network.ts'
 import type { Site } from './site.ts'
@@ -42,7 +50,12 @@ async function ask(site: Site, token: string, options: CallOptions): Promise<Pla
   if (refusal?.status === 'rejected' && refusal.reason.code !== 'network.unreachable') throw refusal.reason
   const got = results.filter((result) => result.status === 'fulfilled').length
   if (got >= needed) throw SmartLayerError.of('placement.none', { token })
-  throw SmartLayerError.of('quorum.not_reached', { got, needed, of: site.anchors.length, detail: failures(site.anchors, results) })
+  throw SmartLayerError.of('quorum.not_reached', {
+    got,
+    needed,
+    of: site.anchors.length,
+    detail: failures(site.anchors, results),
+  })
 }
 
 function holds({ network, crypto }: Site, { certified, instance }: PlacementInfo): boolean {

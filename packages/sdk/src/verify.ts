@@ -1,16 +1,16 @@
 /** Whether an answer is to be believed: every check by name, with its reason, from signed data alone. */
 import {
   type Address,
-  accepted,
   type Answer,
+  accepted,
   answerContext,
   type Bytes32,
-  checkPlacement,
-  checkRenewal,
   type CertifiedPlacement,
   type CertifiedRenewal,
   type Code,
   type Crypto,
+  checkPlacement,
+  checkRenewal,
   digestOf,
   Executed,
   homeOf,
@@ -51,11 +51,34 @@ export function verifyAnswerProof(answer: Answer, expected: Expected, network: N
   const { placement } = expected.certified
   const node = answer.attestation.attester
   const checks: (Check & { code?: Code })[] = [
-    fromVerdict('placement', placementQuorum(expected, network, crypto), `${expected.certified.votes.length} anchors voted for term ${placement.term}`),
-    expect('lease', 'placement.none', expected.now <= leaseEnd(expected) + network.epsilonMs, 'the placement is in force'),
-    expect('node', 'node.unknown', memberOf(network.membership, node)?.role === 'service', `${node} is a registered service node`),
-    expect('replica', 'election.executor', placement.replicas.includes(node), 'the node is a replica of this placement'),
-    fromVerdict('attestation', attestationOf(answer, expected, network, crypto), 'signed for this request, script, method and state'),
+    fromVerdict(
+      'placement',
+      placementQuorum(expected, network, crypto),
+      `${expected.certified.votes.length} anchors voted for term ${placement.term}`,
+    ),
+    expect(
+      'lease',
+      'placement.none',
+      expected.now <= leaseEnd(expected) + network.epsilonMs,
+      'the placement is in force',
+    ),
+    expect(
+      'node',
+      'node.unknown',
+      memberOf(network.membership, node)?.role === 'service',
+      `${node} is a registered service node`,
+    ),
+    expect(
+      'replica',
+      'election.executor',
+      placement.replicas.includes(node),
+      'the node is a replica of this placement',
+    ),
+    fromVerdict(
+      'attestation',
+      attestationOf(answer, expected, network, crypto),
+      'signed for this request, script, method and state',
+    ),
     expect('content', 'attestation.content', contentFits(answer, crypto), 'the result is the one that was signed'),
     majority(answer, expected, network, crypto),
   ]
@@ -85,7 +108,8 @@ function placementQuorum({ certified, lease }: Expected, network: Network, crypt
   const door = { domain: network.domain, crypto }
   const placed = checkPlacement(certified, home, door)
   if (!accepted(placed) || !lease) return placed
-  if (lease.renew.placement !== placed.value) return { verdict: 'reject', code: 'election.unknown_placement', facts: {} }
+  if (lease.renew.placement !== placed.value)
+    return { verdict: 'reject', code: 'election.unknown_placement', facts: {} }
   return checkRenewal(lease, home, door)
 }
 
@@ -112,11 +136,23 @@ function contentFits(answer: Answer, crypto: Crypto): boolean {
 function majority(answer: Answer, { certified }: Expected, network: Network, crypto: Crypto): Check & { code: Code } {
   const { replicas, instance } = certified.placement
   const signers = answer.roots
-    .filter(({ executed }) => executed.instance === instance && executed.n === answer.n && executed.root === answer.stateRoot)
-    .map(({ executed, signature }) => crypto.recover(digestOf(Executed, executed, network.domain, crypto.keccak), signature))
+    .filter(
+      ({ executed }) => executed.instance === instance && executed.n === answer.n && executed.root === answer.stateRoot,
+    )
+    .map(({ executed, signature }) =>
+      crypto.recover(digestOf(Executed, executed, network.domain, crypto.keccak), signature),
+    )
   const got = new Set(signers.filter((signer) => signer && replicas.includes(signer))).size
   const needed = Math.floor(replicas.length / 2) + 1
-  return { ...expect('state', 'journal.root_mismatch', got >= needed, `${got} of ${replicas.length} replicas computed this state`), code: 'journal.root_mismatch' }
+  return {
+    ...expect(
+      'state',
+      'journal.root_mismatch',
+      got >= needed,
+      `${got} of ${replicas.length} replicas computed this state`,
+    ),
+    code: 'journal.root_mismatch',
+  }
 }
 
 function fromVerdict(name: string, verdict: Verdict<unknown>, detail: string): Check & { code?: Code } {

@@ -40,9 +40,9 @@ export type Break = keyof typeof BREAKS
 export const ALTERED_REDUCER: readonly Patch[] = [
   {
     file: /executor\/child\.ts$/,
-    find: "return result ? { id, result: toWire(result) } : { id, missing: true }",
+    find: 'return result ? { id, result: toWire(result) } : { id, missing: true }',
     replace:
-      "const altered = result?.status === 'ok' ? { ...result, output: result.output.replace(/\"delayMinutes\":(\\d+)/, (_, m) => `\"delayMinutes\":${Number(m) + 1}`) } : result\n" +
+      'const altered = result?.status === \'ok\' ? { ...result, output: result.output.replace(/"delayMinutes":(\\d+)/, (_, m) => `"delayMinutes":${Number(m) + 1}`) } : result\n' +
       '    return altered ? { id, result: toWire(altered) } : { id, missing: true }',
   },
 ]

@@ -10,7 +10,8 @@ const ENGINE = createRequire(import.meta.url).resolve('quickjs-wasi/quickjs.wasm
 const packages = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..')
 
 /** Packages in CommonJS ask for `require`; an ES module has to bring its own. */
-const BANNER = "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);"
+const BANNER =
+  "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);"
 
 /** Paths of the node, the executor, and the engine file that the executor runs. */
 export type Bundles = { readonly node: string; readonly executor: string; readonly engine: string }

@@ -17,7 +17,11 @@ const SNAPSHOT_MS = 1_000
 const PER_ETHER = 10n ** 18n
 
 /** What a fresh network fixes for good; kept in `network.json`. */
-export type NetworkFile = { readonly chainId: number; readonly contracts: Addresses & { readonly eas: Address }; readonly createdAt: number }
+export type NetworkFile = {
+  readonly chainId: number
+  readonly contracts: Addresses & { readonly eas: Address }
+  readonly createdAt: number
+}
 
 export type LocalNetworkOptions = {
   readonly folder: string
@@ -48,7 +52,12 @@ export class LocalNetwork {
     lock(folder)
     const known = readJson<NetworkFile>(join(folder, 'network.json'))
     const chainId = known?.chainId ?? freshChainId()
-    const chainStarted = Anvil.start({ port: layout.chainPort, stateFile: layout.chainState, chainId, snapshotEveryMs: SNAPSHOT_MS })
+    const chainStarted = Anvil.start({
+      port: layout.chainPort,
+      stateFile: layout.chainState,
+      chainId,
+      snapshotEveryMs: SNAPSHOT_MS,
+    })
     const [chain, bundles] = await Promise.all([chainStarted, bundleNode(join(folder, 'bundles'), patches)])
     progress('chain', `${chain.url} · chain id ${chainId}`)
     const file = known ?? (await createNetwork(layout, chain, chainId, progress))
@@ -107,7 +116,11 @@ async function createNetwork(
   chainId: number,
   progress: LocalNetworkOptions['progress'],
 ): Promise<NetworkFile> {
-  const deployer = new ChainAccount({ url: chain.url, chainId, privateKey: keyFile(join(layout.folder, 'keys', 'deployer.key')) })
+  const deployer = new ChainAccount({
+    url: chain.url,
+    chainId,
+    privateKey: keyFile(join(layout.folder, 'keys', 'deployer.key')),
+  })
   await fund(chain, deployer.address)
   const contracts = await deployContracts(deployer)
   progress('contracts', 'ServiceToken, StakeToken, NodeRegistry, TokenRegistry')
@@ -116,7 +129,15 @@ async function createNetwork(
     const { transportKey } = await transportIdentity(place.folder)
     const { role, overlay, api } = place
     const operator = keccakText(nobleCrypto.keccak, 'local operator')
-    await registerNode(deployer, contracts, { identity, role, transportKey, overlay, api, operator, platform: operator })
+    await registerNode(deployer, contracts, {
+      identity,
+      role,
+      transportKey,
+      overlay,
+      api,
+      operator,
+      platform: operator,
+    })
   }
   progress('registry', `${layout.nodes.length} nodes registered and staked`)
   await chain.snapshot()
@@ -125,7 +146,10 @@ async function createNetwork(
   return file
 }
 
-function nodeProcess(place: NodePlace, { chain, file, bundles }: { chain: Anvil; file: NetworkFile; bundles: Bundles }): ManagedProcess {
+function nodeProcess(
+  place: NodePlace,
+  { chain, file, bundles }: { chain: Anvil; file: NetworkFile; bundles: Bundles },
+): ManagedProcess {
   const config = {
     role: place.role,
     name: place.name,
@@ -141,7 +165,11 @@ function nodeProcess(place: NodePlace, { chain, file, bundles }: { chain: Anvil;
   }
   const configFile = join(place.folder, 'node.json')
   writeDurably(configFile, JSON.stringify(config, null, 2))
-  const flags = [`--max-old-space-size=${HEAP_LIMIT_MB}`, '--max-semi-space-size=2', '--disable-warning=ExperimentalWarning']
+  const flags = [
+    `--max-old-space-size=${HEAP_LIMIT_MB}`,
+    '--max-semi-space-size=2',
+    '--disable-warning=ExperimentalWarning',
+  ]
   return new ManagedProcess({
     name: place.name,
     args: [...flags, bundles.node, '--config', configFile],
@@ -164,7 +192,10 @@ function lock(folder: string): void {
   const path = join(folder, 'lock.json')
   const holder = readJson<{ pid: number }>(path)
   if (holder && holder.pid !== process.pid && isAlive(holder.pid)) {
-    throw SmartLayerError.of('process.failed', { what: 'the network', detail: `process ${holder.pid} runs one in ${folder} already` })
+    throw SmartLayerError.of('process.failed', {
+      what: 'the network',
+      detail: `process ${holder.pid} runs one in ${folder} already`,
+    })
   }
   writeDurably(path, JSON.stringify({ pid: process.pid }))
 }

@@ -34,7 +34,13 @@ export type BuildOptions = {
   readonly privateKey: Hex
 }
 
-export type BuiltToken = { readonly text: string; readonly bytes: Uint8Array; readonly cid: string; readonly scriptHash: Bytes32; readonly signer: Address }
+export type BuiltToken = {
+  readonly text: string
+  readonly bytes: Uint8Array
+  readonly cid: string
+  readonly scriptHash: Bytes32
+  readonly signer: Address
+}
 
 /** Throws `script.declaration_invalid` and `script.nondeterministic` with file, line and column. */
 export async function buildToken(options: BuildOptions): Promise<BuiltToken> {
@@ -116,5 +122,8 @@ function located(error: unknown): Error {
   const place = first?.location ? `${first.location.file}:${first.location.line}:${first.location.column + 1}` : 'build'
   const ambient = /^(.+) gives different results on different nodes; use (.+)$/.exec(first?.text ?? '')
   if (ambient) return SmartLayerError.of('script.nondeterministic', { place, name: ambient[1]!, instead: ambient[2]! })
-  return SmartLayerError.because(error, 'script.declaration_invalid', { at: place, detail: first?.text ?? String(error) })
+  return SmartLayerError.because(error, 'script.declaration_invalid', {
+    at: place,
+    detail: first?.text ?? String(error),
+  })
 }

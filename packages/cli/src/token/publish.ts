@@ -1,5 +1,5 @@
 /** Publishes a built token: its file to the anchors, its hash to the chain. */
-import { type Address, type Bytes32, scriptInfoShape, SmartLayerError } from '@smartlayer/protocol'
+import { type Address, type Bytes32, SmartLayerError, scriptInfoShape } from '@smartlayer/protocol'
 import { type ChainAccount, publishScript } from '../local-network/deploy.ts'
 import type { BuiltToken } from './build.ts'
 
@@ -14,7 +14,13 @@ export type PublishOptions = {
 }
 
 /** Every anchor keeps the file before the chain names it: whoever reads the chain finds it. */
-export async function publishToken({ built, contract, tokenRegistry, owner, anchors }: PublishOptions): Promise<{ uri: string; scriptHash: Bytes32 }> {
+export async function publishToken({
+  built,
+  contract,
+  tokenRegistry,
+  owner,
+  anchors,
+}: PublishOptions): Promise<{ uri: string; scriptHash: Bytes32 }> {
   for (const anchor of anchors) await upload(anchor, built)
   const uri = `ipfs://${built.cid}`
   await publishScript(owner, { tokenRegistry }, { contract, scriptHash: built.scriptHash, uri })

@@ -3,8 +3,9 @@ import { seal } from '@smartlayer/enclave'
 import { contextOf } from '@smartlayer/node'
 import {
   type Address,
-  digestOf,
   type Domain,
+  digestOf,
+  fromHex,
   type Member,
   nobleCrypto,
   SealingKey,
@@ -12,10 +13,9 @@ import {
   SecretUpload,
   type Signer,
   SmartLayerError,
-  secretRequestShape,
   sealingKeyShape,
+  secretRequestShape,
   toHex,
-  fromHex,
 } from '@smartlayer/protocol'
 
 const TIMEOUT_MS = 5_000
@@ -23,7 +23,13 @@ const TIMEOUT_MS = 5_000
 /** Sets it on all of them; any may become a replica. Throws the first refusal. */
 export async function setSecret(
   nodes: readonly Member[],
-  { contract, name, value, owner, domain }: { contract: Address; name: string; value: string; owner: Signer; domain: Domain },
+  {
+    contract,
+    name,
+    value,
+    owner,
+    domain,
+  }: { contract: Address; name: string; value: string; owner: Signer; domain: Domain },
 ): Promise<void> {
   const { keccak, recover } = nobleCrypto
   for (const { node, api } of nodes) {
@@ -44,7 +50,10 @@ export async function setSecret(
 }
 
 async function call(url: string, body?: unknown): Promise<unknown> {
-  const init = body === undefined ? {} : { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+  const init =
+    body === undefined
+      ? {}
+      : { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
   const response = await fetch(url, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) }).catch((error) => {
     throw SmartLayerError.because(error, 'network.unreachable', { peer: new URL(url).origin })
   })

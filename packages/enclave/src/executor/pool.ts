@@ -4,8 +4,8 @@ import { dirname } from 'node:path'
 import { SmartLayerError } from '@smartlayer/protocol'
 import type { CallResult } from '../sandbox/call-result.ts'
 import { EXECUTOR_LIMITS, GAS } from '../sandbox/limits.ts'
-import { type ExecutorReply, type ExecutorRequest, fromWire } from './messages.ts'
-import { expectLoaded, type Sandbox } from './sandbox.ts'
+import { type ExecutorRequest, fromWire, parseReplies } from './messages.ts'
+import { expectLoaded, expectSmall, expectSmallScript, type Sandbox } from './sandbox.ts'
 
 export type ExecutorOptions = {
   /** The executor's program: a bundle, or `child.ts` itself. */
@@ -13,11 +13,15 @@ export type ExecutorOptions = {
   readonly wasmPath: string
   /** Folders that the program may read; its own by default. */
   readonly readable?: readonly string[]
+  /** How long one batch may take before the process is replaced. */
+  readonly watchdogMs?: number
 }
 
 type Job = {
   readonly scriptHash: string
   readonly gas: bigint
+  /** What waiting costs: the text that is sent. */
+  readonly length: number
   readonly request: (id: number) => ExecutorRequest
   readonly resolve: (result: CallResult) => void
   readonly reject: (error: unknown) => void
@@ -32,6 +36,7 @@ export class ExecutorPool implements Sandbox {
   #ready = false
   #nextId = 1
   #queued = 0
+  #queuedLength = 0
   #failures = 0
   #watchdog: NodeJS.Timeout | undefined
   #restart: NodeJS.Timeout | undefined
@@ -53,22 +58,27 @@ export class ExecutorPool implements Sandbox {
   }
 
   async load(scriptHash: string, code: string): Promise<void> {
+    if (this.#codes.get(scriptHash) === code) return
+    expectSmallScript(code)
     const bytes = [...this.#codes.values()].reduce((sum, known) => sum + known.length, code.length)
     if (!this.#codes.has(scriptHash) && bytes > EXECUTOR_LIMITS.codeBytes) {
       throw SmartLayerError.of('queue.full', { queue: 'scripts', limit: EXECUTOR_LIMITS.codeBytes })
     }
-    expectLoaded(await this.#enqueue(scriptHash, GAS.load, (id) => ({ id, kind: 'load', scriptHash, code })))
+    expectLoaded(await this.#enqueue(loadOf(scriptHash, code)))
     this.#codes.set(scriptHash, code)
   }
 
-  call(scriptHash: string, method: string, input: string, gas: bigint): Promise<CallResult> {
-    return this.#enqueue(scriptHash, gas, (id) => ({ id, kind: 'call', scriptHash, method, input, gas: String(gas) }))
+  async call(scriptHash: string, method: string, input: string, gas: bigint): Promise<CallResult> {
+    expectSmall(method, input)
+    const request = (id: number) => ({ id, kind: 'call', scriptHash, method, input, gas: String(gas) }) as const
+    return this.#enqueue({ scriptHash, gas, length: input.length, request })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true
     clearTimeout(this.#restart)
     clearTimeout(this.#watchdog)
+    this.#rejectWaiting('it is being stopped')
     const child = this.#child
     if (!child || child.exitCode !== null) return
     const ended = new Promise((resolve) => child.once('exit', resolve))
@@ -76,17 +86,25 @@ export class ExecutorPool implements Sandbox {
     await ended
   }
 
-  #enqueue(scriptHash: string, gas: bigint, request: Job['request']): Promise<CallResult> {
-    const queue = this.#queues.get(scriptHash) ?? []
-    if (this.#queued >= EXECUTOR_LIMITS.queuedCalls || queue.length >= EXECUTOR_LIMITS.queuedCallsPerScript) {
-      return Promise.reject(SmartLayerError.of('queue.full', { queue: 'sandbox', limit: EXECUTOR_LIMITS.queuedCalls }))
-    }
+  #enqueue(order: Omit<Job, 'resolve' | 'reject'>): Promise<CallResult> {
+    if (this.#disposed) return Promise.reject(unavailable('it is stopped'))
+    const queue = this.#queues.get(order.scriptHash) ?? []
+    const full = this.#limitReached(queue, order.length)
+    if (full) return Promise.reject(SmartLayerError.of('queue.full', full))
     return new Promise((resolve, reject) => {
-      queue.push({ scriptHash, gas, request, resolve, reject })
-      this.#queues.set(scriptHash, queue)
+      queue.push({ ...order, resolve, reject })
+      this.#queues.set(order.scriptHash, queue)
       this.#queued++
+      this.#queuedLength += order.length
       this.#dispatch()
     })
+  }
+
+  #limitReached(queue: readonly Job[], length: number): { queue: string; limit: number } | undefined {
+    const { queuedCalls, queuedCallsPerScript, queuedBytes } = EXECUTOR_LIMITS
+    if (queue.length >= queuedCallsPerScript) return { queue: 'calls of one script', limit: queuedCallsPerScript }
+    if (this.#queued >= queuedCalls) return { queue: 'calls', limit: queuedCalls }
+    return this.#queuedLength + length > queuedBytes ? { queue: 'bytes of calls', limit: queuedBytes } : undefined
   }
 
   /** Sends the next batch: one call of each waiting script in turn, until count or gas is enough. */
@@ -100,16 +118,27 @@ export class ExecutorPool implements Sandbox {
       this.#queues.delete(scriptHash)
       if (queue.length > 0) this.#queues.set(scriptHash, queue)
       this.#queued--
+      this.#queuedLength -= job.length
       gas += job.gas
       const id = this.#nextId++
       this.#running.set(id, job)
       batch.push(job.request(id))
     }
-    this.#watchdog = setTimeout(() => this.#child?.kill('SIGKILL'), EXECUTOR_LIMITS.watchdogMs)
+    this.#watchdog = setTimeout(
+      () => this.#child?.kill('SIGKILL'),
+      this.#options.watchdogMs ?? EXECUTOR_LIMITS.watchdogMs,
+    )
     this.#child?.send(batch)
   }
 
-  #answered(replies: readonly ExecutorReply[]): void {
+  /** Takes the replies to the whole batch. A process that says anything else may be in foreign hands: it is replaced. */
+  #answered(message: unknown): void {
+    const replies = parseReplies(message)
+    const answered = new Set(replies?.map((reply) => reply.id))
+    if (!replies || ![...this.#running.keys()].every((id) => answered.has(id))) {
+      this.#child?.kill('SIGKILL')
+      return
+    }
     clearTimeout(this.#watchdog)
     this.#failures = 0
     for (const reply of replies) {
@@ -117,7 +146,7 @@ export class ExecutorPool implements Sandbox {
       if (!job) continue
       this.#running.delete(reply.id)
       if ('missing' in reply) this.#loadAgain(job)
-      else if ('fault' in reply) job.reject(SmartLayerError.of('sandbox.unavailable', { detail: reply.fault }))
+      else if ('fault' in reply) job.reject(unavailable(reply.fault))
       else job.resolve(fromWire(reply.result))
     }
     this.#dispatch()
@@ -128,8 +157,9 @@ export class ExecutorPool implements Sandbox {
     const { scriptHash } = job
     const code = this.#codes.get(scriptHash)
     if (code === undefined) return job.reject(SmartLayerError.of('script.not_found', { what: scriptHash }))
-    this.#enqueue(scriptHash, GAS.load, (id) => ({ id, kind: 'load', scriptHash, code }))
-      .then(() => this.#enqueue(scriptHash, job.gas, job.request))
+    this.#enqueue(loadOf(scriptHash, code))
+      .then((loaded) => expectLoaded(loaded))
+      .then(() => this.#enqueue(job))
       .then(job.resolve, job.reject)
   }
 
@@ -153,27 +183,49 @@ export class ExecutorPool implements Sandbox {
       const timer = setTimeout(() => child.kill('SIGKILL'), EXECUTOR_LIMITS.startMs)
       child.once('message', () => {
         clearTimeout(timer)
-        child.on('message', (replies: readonly ExecutorReply[]) => this.#answered(replies))
+        child.on('message', (message) => this.#answered(message))
         this.#ready = true
         resolve()
         this.#dispatch()
       })
+      child.on('error', (error) => {
+        if (child.pid !== undefined) return // a message that could not be sent: its exit follows
+        this.#died(error.message)
+        reject(unavailable(error.message))
+      })
       child.once('exit', (code, signal) => {
         clearTimeout(timer)
         this.#died(`it ended (${signal ?? code})`)
-        reject(SmartLayerError.of('sandbox.unavailable', { detail: `it ended at start (${signal ?? code})` }))
+        reject(unavailable(`it ended at start (${signal ?? code})`))
       })
     })
   }
 
-  /** Calls that were running fail as faults, never as verdicts; those that wait go to the next process. */
+  /** Calls that were running fail as faults, never as verdicts; those that wait go to the next process, if one can start. */
   #died(detail: string): void {
+    if (!this.#ready) this.#rejectWaiting(detail)
     this.#ready = false
     clearTimeout(this.#watchdog)
-    for (const job of this.#running.values()) job.reject(SmartLayerError.of('sandbox.unavailable', { detail }))
+    for (const job of this.#running.values()) job.reject(unavailable(detail))
     this.#running.clear()
     if (this.#disposed) return
     const delayMs = Math.min(EXECUTOR_LIMITS.restartMs * 2 ** this.#failures++, EXECUTOR_LIMITS.restartLimitMs)
     this.#restart = setTimeout(() => void this.#launch().catch(() => undefined), delayMs)
   }
+
+  #rejectWaiting(detail: string): void {
+    for (const job of [...this.#queues.values()].flat()) job.reject(unavailable(detail))
+    this.#queues.clear()
+    this.#queued = 0
+    this.#queuedLength = 0
+  }
+}
+
+function loadOf(scriptHash: string, code: string): Omit<Job, 'resolve' | 'reject'> {
+  const request = (id: number) => ({ id, kind: 'load', scriptHash, code }) as const
+  return { scriptHash, gas: GAS.load, length: code.length, request }
+}
+
+function unavailable(detail: string): SmartLayerError {
+  return SmartLayerError.of('sandbox.unavailable', { detail })
 }

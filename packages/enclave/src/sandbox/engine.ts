@@ -66,6 +66,7 @@ export class Engine {
       if (!guest.exports.qjs_is_function(callFunction)) {
         return { threw: `the script must set globalThis.${TOKEN_GLOBAL} = { ${TOKEN_CALL}(method, input) }` }
       }
+      guest.exports.wasm_free(guest.allocate(ENGINE_LIMITS.headroomBytes))
       return { output: '' }
     })
     if (outcome.status !== 'ok') return outcome

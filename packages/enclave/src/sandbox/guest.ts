@@ -26,6 +26,7 @@ export type GuestExports = {
   qjs_is_job_pending(): number
   qjs_execute_pending_job(): number
   wasm_malloc(bytes: number): Pointer
+  wasm_free(at: Pointer): void
 }
 
 /** Parts of the language that the engine is built with. Left out: Date (1), weak references (512), performance (1024). */

@@ -19,6 +19,8 @@ export const ENGINE_LIMITS = {
   stackBytes: 64 * 1024,
   /** Below QuickJS's stack limit, room for the native frames that it does not count; nothing deeper is ever written. */
   stackSlackBytes: 32 * 1024,
+  /** Free memory that a loaded script has before its instance must grow; an instance that grew is replaced, about 1 ms. */
+  headroomBytes: 256 * 1024,
   /** Source text of one script. */
   scriptBytes: 512 * 1024,
   /** JSON text handed to one call. */

@@ -34,7 +34,10 @@ export async function sealingOpener(path: string): Promise<SealingOpener> {
         const opened = await recipient.open(buffer(sealed.subarray(KEY_BYTES)), new TextEncoder().encode(context))
         return new TextDecoder().decode(opened)
       } catch (error) {
-        throw SmartLayerError.because(error, 'attestation.content', { expected: 'sealed to this node', actual: context })
+        throw SmartLayerError.because(error, 'attestation.content', {
+          expected: 'sealed to this node',
+          actual: context,
+        })
       }
     },
   }

@@ -3,8 +3,8 @@ import {
   type Address,
   digestOf,
   type Hex,
-  type SecretRequest,
   SealingKey,
+  type SecretRequest,
   SecretUpload,
   SmartLayerError,
 } from '@smartlayer/protocol'
@@ -47,7 +47,11 @@ export class SecretService implements Secrets {
   /** The key to seal to, signed by this node's identity. */
   sealingKey(): { key: SealingKey; signature: Hex } {
     const { signer, crypto } = this.#ports.identity
-    const key: SealingKey = { node: signer.address, publicKey: this.#opener.publicKey, createdAt: this.#ports.clock.now() }
+    const key: SealingKey = {
+      node: signer.address,
+      publicKey: this.#opener.publicKey,
+      createdAt: this.#ports.clock.now(),
+    }
     return { key, signature: signer.sign(digestOf(SealingKey, key, this.#context.domain, crypto.keccak)) }
   }
 
@@ -60,8 +64,10 @@ export class SecretService implements Secrets {
     const by = crypto.recover(digestOf(SecretUpload, upload, this.#context.domain, crypto.keccak), signature)
     const registration = await this.#ports.chain.registration(contract)
     if (!registration) throw SmartLayerError.of('token.unknown', { token: contract })
-    if (by !== registration.owner) throw SmartLayerError.of('attestation.signer', { signer: by ?? 'nobody', role: 'owner of the contract' })
-    if (this.#open.size >= SECRET_LIMIT) throw SmartLayerError.of('queue.full', { queue: 'secrets', limit: SECRET_LIMIT })
+    if (by !== registration.owner)
+      throw SmartLayerError.of('attestation.signer', { signer: by ?? 'nobody', role: 'owner of the contract' })
+    if (this.#open.size >= SECRET_LIMIT)
+      throw SmartLayerError.of('queue.full', { queue: 'secrets', limit: SECRET_LIMIT })
     const context = contextOf(contract, name)
     const bytes = Buffer.from(sealed.slice(2), 'hex')
     const opened = await this.#opener.open(bytes, context)

@@ -8,7 +8,11 @@ const PAGE = 100n
 const TIMEOUT_MS = 5_000
 const ZERO = '0x0000000000000000000000000000000000000000'
 
-export type EthereumChainOptions = { readonly url: string; readonly nodeRegistry: Address; readonly tokenRegistry: Address }
+export type EthereumChainOptions = {
+  readonly url: string
+  readonly nodeRegistry: Address
+  readonly tokenRegistry: Address
+}
 
 export class EthereumChain implements Chain {
   readonly #client: PublicClient
@@ -30,7 +34,9 @@ export class EthereumChain implements Chain {
     const count = await this.#reach(() => this.#client.readContract({ ...registry, functionName: 'nodeCount' }))
     const members: Member[] = []
     for (let from = 0n; from < count; from += PAGE) {
-      const page = await this.#reach(() => this.#client.readContract({ ...registry, functionName: 'nodesPage', args: [from, PAGE] }))
+      const page = await this.#reach(() =>
+        this.#client.readContract({ ...registry, functionName: 'nodesPage', args: [from, PAGE] }),
+      )
       members.push(...page.map(memberOf))
     }
     return members.sort((a, b) => (a.node < b.node ? -1 : 1))
@@ -38,7 +44,9 @@ export class EthereumChain implements Chain {
 
   async registration(contract: Address): Promise<TokenRegistration | undefined> {
     const registry = { address: this.#options.tokenRegistry, abi: tokenRegistryAbi } as const
-    const found = await this.#reach(() => this.#client.readContract({ ...registry, functionName: 'registrationOf', args: [contract] }))
+    const found = await this.#reach(() =>
+      this.#client.readContract({ ...registry, functionName: 'registrationOf', args: [contract] }),
+    )
     if (found.owner === ZERO) return undefined
     return {
       contract,
@@ -51,7 +59,13 @@ export class EthereumChain implements Chain {
 
   async ownerOf({ contract, tokenId }: TokenRef): Promise<{ owner: Address | undefined; block: BlockRef }> {
     const block = await this.finalized()
-    const call = { address: contract, abi: erc721Abi, functionName: 'ownerOf', args: [tokenId], blockNumber: block.number } as const
+    const call = {
+      address: contract,
+      abi: erc721Abi,
+      functionName: 'ownerOf',
+      args: [tokenId],
+      blockNumber: block.number,
+    } as const
     try {
       const owner = await this.#client.readContract(call)
       return { owner: owner.toLowerCase() as Address, block }

@@ -1,7 +1,7 @@
 /** The Egress port over HTTP: pinned address, hard limits, no redirects, and a message signature that names the node. */
 import { createHash, createPrivateKey, sign as signBytes } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
-import { type IncomingMessage, request as httpRequest } from 'node:http'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { BlockList, isIP } from 'node:net'
 import { httpbis } from 'http-message-signatures'
@@ -9,7 +9,16 @@ import type { Egress, OutboundRequest, OutboundResult } from '../ports/egress.ts
 import type { TransportIdentity } from './transport-identity.ts'
 
 const BODY_LIMIT = 65_536
-const COVERED = ['@method', '@path', 'content-digest', 'idempotency-key', 'sl-node', 'sl-term', 'sl-placement', 'sl-node-key']
+const COVERED = [
+  '@method',
+  '@path',
+  'content-digest',
+  'idempotency-key',
+  'sl-node',
+  'sl-term',
+  'sl-placement',
+  'sl-node-key',
+]
 
 export type HttpEgressOptions = {
   readonly transport: TransportIdentity
@@ -40,7 +49,11 @@ async function pinnedAddress(hostname: string, allowPrivate: boolean): Promise<s
   return address
 }
 
-async function signedHeaders(outbound: OutboundRequest, url: URL, transport: TransportIdentity): Promise<Record<string, string>> {
+async function signedHeaders(
+  outbound: OutboundRequest,
+  url: URL,
+  transport: TransportIdentity,
+): Promise<Record<string, string>> {
   const digest = createHash('sha256').update(outbound.body).digest('base64')
   const message = {
     method: outbound.method,

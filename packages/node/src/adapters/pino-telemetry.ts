@@ -16,7 +16,10 @@ export class PinoTelemetry implements Telemetry {
   /** Logs to standard output, or to a file when `destination` names one. */
   constructor({ level, destination, name }: { level: Level; destination: string | undefined; name: string }) {
     const target = destination ? pino.destination({ dest: destination, mkdir: true, sync: false }) : pino.destination(1)
-    this.#logger = pino({ level, base: { name }, redact: ['*.secret', '*.authorization', 'secret', 'authorization'] }, target)
+    this.#logger = pino(
+      { level, base: { name }, redact: ['*.secret', '*.authorization', 'secret', 'authorization'] },
+      target,
+    )
   }
 
   log(level: Level, event: string, facts: Readonly<Record<string, unknown>> = {}): void {

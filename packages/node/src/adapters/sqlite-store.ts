@@ -8,7 +8,11 @@ const KEY_LIMIT = 512
 /** Writes that may wait for the next fsync. */
 const PENDING_LIMIT = 65_536
 
-type Pending = { readonly writes: readonly Write[]; readonly resolve: () => void; readonly reject: (error: unknown) => void }
+type Pending = {
+  readonly writes: readonly Write[]
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
 
 export class SqliteStore implements Store {
   readonly #database: DatabaseSync
@@ -24,14 +28,20 @@ export class SqliteStore implements Store {
   constructor(path: string) {
     try {
       this.#database = new DatabaseSync(path)
-      this.#database.exec('PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-4096')
-      this.#database.exec('CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID')
+      this.#database.exec(
+        'PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-4096',
+      )
+      this.#database.exec(
+        'CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID',
+      )
       this.#database.exec('BEGIN IMMEDIATE; COMMIT')
     } catch (error) {
       throw SmartLayerError.because(error, 'store.failed', { operation: `open ${path}` })
     }
     this.#get = this.#database.prepare('SELECT value FROM entries WHERE key = ?')
-    this.#range = this.#database.prepare('SELECT key, value FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?')
+    this.#range = this.#database.prepare(
+      'SELECT key, value FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?',
+    )
     this.#put = this.#database.prepare('INSERT OR REPLACE INTO entries (key, value) VALUES (?, ?)')
     this.#delete = this.#database.prepare('DELETE FROM entries WHERE key = ?')
   }

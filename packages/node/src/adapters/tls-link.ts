@@ -60,7 +60,15 @@ export class TlsLink {
     const [host, port] = splitHostPort(member.overlay)
     const { key, certificate: cert } = this.#identity
     // The peer's key is pinned to the registry below; certificate authorities have no say between nodes.
-    const socket = connect({ host, port, key, cert, minVersion: 'TLSv1.3', rejectUnauthorized: false, timeout: DIAL_TIMEOUT_MS })
+    const socket = connect({
+      host,
+      port,
+      key,
+      cert,
+      minVersion: 'TLSv1.3',
+      rejectUnauthorized: false,
+      timeout: DIAL_TIMEOUT_MS,
+    })
     this.#socket = socket
     socket.setNoDelay(true)
     socket.on('secureConnect', () => {

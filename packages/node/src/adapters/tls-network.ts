@@ -24,7 +24,13 @@ export type TlsNetworkOptions = {
   readonly telemetry: Telemetry
 }
 
-export type Peer = { readonly node: Address; readonly connected: boolean; readonly lastSeen: number; readonly queued: number; readonly dropped: number }
+export type Peer = {
+  readonly node: Address
+  readonly connected: boolean
+  readonly lastSeen: number
+  readonly queued: number
+  readonly dropped: number
+}
 
 export class TlsNetwork implements Network {
   readonly self: Address
@@ -61,7 +67,9 @@ export class TlsNetwork implements Network {
     const network = new TlsNetwork(options)
     const [host, port] = splitHostPort(options.listen)
     await new Promise<void>((resolve, reject) => {
-      network.#server.once('error', (error) => reject(SmartLayerError.because(error, 'port.busy', { port, what: 'overlay' })))
+      network.#server.once('error', (error) =>
+        reject(SmartLayerError.because(error, 'port.busy', { port, what: 'overlay' })),
+      )
       network.#server.listen(port, host, resolve)
     })
     return network

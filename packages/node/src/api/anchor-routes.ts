@@ -1,21 +1,21 @@
 /** Routes of anchoring nodes: publish, streams, placements, grants, journals, scripts. */
 import {
   type Bytes32,
+  GrantCheck,
   grantRequestShape,
   isHex,
   journalPageShape,
+  keccakOfBytes,
   placementInfoShape,
   publishRequestShape,
   receiptInfoShape,
   record,
+  SmartLayerError,
   scriptInfoShape,
   signature,
-  SmartLayerError,
   streamHeadShape,
   streamPageShape,
   subsetHeadShape,
-  GrantCheck,
-  keccakOfBytes,
 } from '@smartlayer/protocol'
 import type { FastifyRequest } from 'fastify'
 import type { AnchoringNode } from '../anchoring-node.ts'
@@ -38,7 +38,11 @@ export function anchorRoutes(api: Api, node: AnchoringNode, scripts: ScriptStore
     return send(reply, subsetHeadShape, { ...place, ...node.streams.subset(place.stream, place.subset) })
   })
   api.get('/v1/streams/:stream/subsets/:subset/entries', async (request, reply) => {
-    const page = { subset: id(request, 'subset'), after: wholeNumber(request, 'after', 0n), limit: limitOf(request, STREAM_PAGE_LIMIT) }
+    const page = {
+      subset: id(request, 'subset'),
+      after: wholeNumber(request, 'after', 0n),
+      limit: limitOf(request, STREAM_PAGE_LIMIT),
+    }
     return send(reply, streamPageShape, { items: node.streams.page(id(request, 'stream'), page) })
   })
   api.get('/v1/tokens/:token/placement', async (request, reply) => {
@@ -54,7 +58,8 @@ export function anchorRoutes(api: Api, node: AnchoringNode, scripts: ScriptStore
     return send(reply, journalPageShape, { instance, entries: page.entries, proof: page.proof as never })
   })
   api.post('/v1/scripts', async (request, reply) => {
-    if (!Buffer.isBuffer(request.body)) throw SmartLayerError.of('api.body_invalid', { detail: 'send the file as application/octet-stream' })
+    if (!Buffer.isBuffer(request.body))
+      throw SmartLayerError.of('api.body_invalid', { detail: 'send the file as application/octet-stream' })
     const cid = await scripts.put(request.body)
     return send(reply, scriptInfoShape, { cid, scriptHash: keccakOfBytes(request.body) })
   })
@@ -69,7 +74,8 @@ export function anchorRoutes(api: Api, node: AnchoringNode, scripts: ScriptStore
 
 function id(request: FastifyRequest, name: string): Bytes32 {
   const value = param(request, name)
-  if (!isHex(value, 32)) throw SmartLayerError.of('message.malformed', { at: name, expected: '32 bytes of lowercase hex' })
+  if (!isHex(value, 32))
+    throw SmartLayerError.of('message.malformed', { at: name, expected: '32 bytes of lowercase hex' })
   return value
 }
 

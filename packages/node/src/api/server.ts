@@ -58,7 +58,8 @@ export function param(request: FastifyRequest, name: string): string {
 export function wholeNumber(request: FastifyRequest, name: string, otherwise: bigint): bigint {
   const text = (request.query as Record<string, string | undefined>)[name]
   if (text === undefined) return otherwise
-  if (!/^\d{1,18}$/.test(text)) throw SmartLayerError.of('api.body_invalid', { detail: `${name} is not a whole number` })
+  if (!/^\d{1,18}$/.test(text))
+    throw SmartLayerError.of('api.body_invalid', { detail: `${name} is not a whole number` })
   return BigInt(text)
 }
 
@@ -88,7 +89,8 @@ function sendProblem(
 /** Fastify's own refusals: too large, not JSON, wrong content type. */
 function fromFastify(error: unknown): SmartLayerError {
   const { statusCode, message } = error as { statusCode?: number; message?: string }
-  if (statusCode === 413) return SmartLayerError.of('message.too_large', { limit: BODY_LIMIT, what: 'the request body' })
+  if (statusCode === 413)
+    return SmartLayerError.of('message.too_large', { limit: BODY_LIMIT, what: 'the request body' })
   if (statusCode !== undefined && statusCode < 500) {
     return SmartLayerError.of('api.body_invalid', { detail: message ?? 'unreadable' })
   }

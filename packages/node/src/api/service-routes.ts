@@ -1,5 +1,11 @@
 /** Routes of service nodes: queries, actions, and the sealing of secrets. */
-import { actionRequestShape, answerShape, queryRequestShape, sealingKeyShape, secretRequestShape } from '@smartlayer/protocol'
+import {
+  actionRequestShape,
+  answerShape,
+  queryRequestShape,
+  sealingKeyShape,
+  secretRequestShape,
+} from '@smartlayer/protocol'
 import type { SecretService } from '../access/secret-service.ts'
 import type { ServiceNode } from '../service-node.ts'
 import { type Api, bodyOf, param, send } from './server.ts'

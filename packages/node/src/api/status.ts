@@ -55,9 +55,16 @@ export function serviceStatus(base: StatusBase, node: ServiceNode): NodeStatus {
       executed: replica.head.n,
       confirmed: replica.confirmed ? BigInt(replica.confirmed.state.n) : undefined,
       stateRoot: replica.confirmed?.root ?? ZERO_32,
-      roots: replica.confirmed?.roots.map(({ executed }) => ({ node: base.node, n: executed.n, root: executed.root })) ?? [],
+      roots:
+        replica.confirmed?.roots.map(({ executed }) => ({ node: base.node, n: executed.n, root: executed.root })) ?? [],
       disputed: replica.disputed || undefined,
-      effects: (replica.state?.effects ?? []).map(({ id, name, status, attempts, failures }) => ({ id, name, status, attempts, failures })),
+      effects: (replica.state?.effects ?? []).map(({ id, name, status, attempts, failures }) => ({
+        id,
+        name,
+        status,
+        attempts,
+        failures,
+      })),
     }
   })
   const ready = connected > 0

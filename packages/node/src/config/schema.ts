@@ -4,7 +4,10 @@ import { type Address, SmartLayerError } from '@smartlayer/protocol'
 import { z } from 'zod'
 import { LOCAL_PARAMETERS } from '../context.ts'
 
-const address = z.custom<Address>((value) => typeof value === 'string' && /^0x[0-9a-f]{40}$/.test(value), 'an address in lowercase hex')
+const address = z.custom<Address>(
+  (value) => typeof value === 'string' && /^0x[0-9a-f]{40}$/.test(value),
+  'an address in lowercase hex',
+)
 const milliseconds = z.number().int().min(1).max(86_400_000)
 
 export const configSchema = z.strictObject({
@@ -42,7 +45,10 @@ export function parseConfig(input: unknown): NodeConfig {
   const parsed = configSchema.safeParse(input)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
-  throw SmartLayerError.of('config.invalid', { at: issue?.path.join('.') || 'file', expected: issue?.message ?? 'a configuration' })
+  throw SmartLayerError.of('config.invalid', {
+    at: issue?.path.join('.') || 'file',
+    expected: issue?.message ?? 'a configuration',
+  })
 }
 
 export function loadConfig(path: string): NodeConfig {

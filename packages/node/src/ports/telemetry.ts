@@ -10,4 +10,10 @@ export type Telemetry = {
 }
 
 /** One event as live views and status pages show it. */
-export type LoggedEvent = { readonly sequence: number; readonly time: number; readonly level: Level; readonly event: string; readonly facts: Readonly<Record<string, unknown>> }
+export type LoggedEvent = {
+  readonly sequence: number
+  readonly time: number
+  readonly level: Level
+  readonly event: string
+  readonly facts: Readonly<Record<string, unknown>>
+}

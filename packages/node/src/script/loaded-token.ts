@@ -24,7 +24,10 @@ export type LoadedScript = {
   readonly declaration: Declaration
 }
 
-export function typeRules({ contract, chainId, scriptHash, declaration }: LoadedScript, keccak: Hasher): Omit<TokenRules, 'token'> {
+export function typeRules(
+  { contract, chainId, scriptHash, declaration }: LoadedScript,
+  keccak: Hasher,
+): Omit<TokenRules, 'token'> {
   return {
     tokenType: tokenTypeOf({ chainId, contract }, keccak),
     scriptHash,
@@ -65,7 +68,8 @@ export function loadedToken(script: LoadedScript, ref: TokenRef, keccak: Hasher)
 /** Anything a script will see is checked against its schema before it is journaled. */
 function checkBody(declaration: Declaration, input: JournalInput): Refusal | undefined {
   if (input.kind === 'input') return misfit(own(declaration.inputs, input.name)?.schema, input.body, input.name)
-  if (input.kind === 'action') return misfit(own(declaration.actions, input.action.name)?.args ?? undefined, input.args, 'args')
+  if (input.kind === 'action')
+    return misfit(own(declaration.actions, input.action.name)?.args ?? undefined, input.args, 'args')
   return undefined
 }
 

@@ -52,7 +52,8 @@ export class ScriptBook implements TokenBook {
     if (known) return known
     const { owner } = await this.#ports.chain.ownerOf(ref)
     if (owner === undefined) throw SmartLayerError.of('token.unknown', { token: formatTokenRef(ref) })
-    if (this.#tokens.size >= TOKEN_LIMIT) throw SmartLayerError.of('queue.full', { queue: 'tokens', limit: TOKEN_LIMIT })
+    if (this.#tokens.size >= TOKEN_LIMIT)
+      throw SmartLayerError.of('queue.full', { queue: 'tokens', limit: TOKEN_LIMIT })
     this.#tokens.set(token.instance, token)
     return token
   }
@@ -61,7 +62,8 @@ export class ScriptBook implements TokenBook {
   #script(contract: Address): Promise<LoadedScript> {
     const known = this.#scripts.get(contract)
     if (known) return known
-    if (this.#scripts.size >= SCRIPT_LIMIT) throw SmartLayerError.of('queue.full', { queue: 'scripts', limit: SCRIPT_LIMIT })
+    if (this.#scripts.size >= SCRIPT_LIMIT)
+      throw SmartLayerError.of('queue.full', { queue: 'scripts', limit: SCRIPT_LIMIT })
     const made = this.#fetch(contract)
     this.#scripts.set(contract, made)
     made.catch(() => this.#scripts.delete(contract))

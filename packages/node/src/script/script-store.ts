@@ -23,11 +23,13 @@ export class ScriptStore implements Content {
 
   /** Keeps a file durably; the same file again is no change. Throws `script.too_large`, `queue.full`. */
   async put(bytes: Uint8Array): Promise<string> {
-    if (bytes.length > SCRIPT_LIMIT) throw SmartLayerError.of('script.too_large', { bytes: bytes.length, limit: SCRIPT_LIMIT })
+    if (bytes.length > SCRIPT_LIMIT)
+      throw SmartLayerError.of('script.too_large', { bytes: bytes.length, limit: SCRIPT_LIMIT })
     const cid = cidOf(bytes)
     if (this.#store.get(PREFIX + cid)) return cid
     const kept = this.#store.range({ from: PREFIX, to: `${PREFIX}~`, limit: SCRIPT_COUNT_LIMIT }).length
-    if (kept >= SCRIPT_COUNT_LIMIT) throw SmartLayerError.of('queue.full', { queue: 'scripts', limit: SCRIPT_COUNT_LIMIT })
+    if (kept >= SCRIPT_COUNT_LIMIT)
+      throw SmartLayerError.of('queue.full', { queue: 'scripts', limit: SCRIPT_COUNT_LIMIT })
     await this.#store.commit([{ key: PREFIX + cid, value: bytes }])
     return cid
   }

@@ -237,9 +237,9 @@ export class StreamService {
     pending.refusals.set(from, refusal)
     const { anchors, quorum } = pending.home
     const same = [...pending.refusals.values()].filter((other) => other.code === refusal.code)
-    const final = refusal.code !== 'stream.sequence_gap'
-    if (final && same.length > anchors.length - quorum)
-      pending.settle(SmartLayerError.fromData(refusal.code, refusal.facts))
+    // One anchor may lack entries that the others have; a gap is real only when nobody has them.
+    const needed = refusal.code === 'stream.sequence_gap' ? anchors.length : anchors.length - quorum + 1
+    if (same.length >= needed) pending.settle(SmartLayerError.fromData(refusal.code, refusal.facts))
   }
 
   #subscribe(from: Address, subsets: readonly { stream: Bytes32; subset: Bytes32 }[]): void {

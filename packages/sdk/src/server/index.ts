@@ -2,8 +2,8 @@
 import {
   type Address,
   type AttestedGrant,
-  canonicalJson,
   type Crypto,
+  canonicalJson,
   type Hex,
   memberShape,
   nobleCrypto,
@@ -64,7 +64,17 @@ export class SmartLayer {
   }
 
   /** An issuer that publishes with this key, and keeps what it signed in `outboxFile`. */
-  issuer({ contract, chainId, lane, outboxFile }: { contract: Address; chainId: bigint; lane: string; outboxFile: string }): Issuer {
+  issuer({
+    contract,
+    chainId,
+    lane,
+    outboxFile,
+  }: {
+    contract: Address
+    chainId: bigint
+    lane: string
+    outboxFile: string
+  }): Issuer {
     return new Issuer(this.site, { issuer: this.site.signer, contract, chainId, lane }, fileOutbox(outboxFile))
   }
 }

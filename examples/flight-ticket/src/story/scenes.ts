@@ -1,0 +1,383 @@
+/** The scenes of the flight story: each does something real and returns the ids under which it can be looked up. */
+import { join } from 'node:path'
+import { bundleNode } from '@smartlayer/cli'
+import {
+  type AttestedGrant,
+  type InstanceStatus,
+  isSmartLayerError,
+  type NodeStatus,
+  nobleSigner,
+  SmartLayerError,
+  type StreamItem,
+  statusShape,
+} from '@smartlayer/protocol'
+import { type IssuerParameters, publish, readPlace, type Site, signFact } from '@smartlayer/sdk'
+import type { Airline } from '../airline.ts'
+import { DATE, type FlightDemo } from '../demo.ts'
+import type { FlightStatus } from '../rental.ts'
+import { ALTERED_REDUCER } from './broken.ts'
+
+export type Evidence = Readonly<Record<string, unknown>>
+export type Scene = { readonly name: string; readonly play: (stage: Stage) => Promise<Evidence> }
+
+const LANE = 'flights'
+const POLL_MS = 50
+const SCOPES = ['flight.status:read']
+
+/** What scenes share: the demo, grants of tickets, and the facts that were published. */
+export class Stage {
+  readonly demo: FlightDemo
+  readonly grants = new Map<string, AttestedGrant>()
+  lastDelay: StreamItem | undefined
+  #nextTicket = 100n
+
+  constructor(demo: FlightDemo) {
+    this.demo = demo
+  }
+
+  /** Issues a ticket of its own flight, so that scenes do not disturb each other. */
+  async ticket(flight: string, airline: Airline = this.demo.airline): Promise<string> {
+    const tokenId = this.#nextTicket++
+    const booking = { id: `HTL-${tokenId}`, nights: 1 }
+    const { token } = await airline.issue({ holder: this.demo.holder.address, tokenId, flight, date: DATE, booking })
+    return token
+  }
+
+  async status(token: string): Promise<FlightStatus> {
+    return (await this.ask(token)).value
+  }
+
+  async ask(token: string) {
+    const { demo } = this
+    const audience = demo.smartLayer.site.signer.address
+    const known = this.grants.get(token)
+    const grant = known ?? (await demo.consent.grant(token, { audience, origin: demo.urls.rental, scopes: SCOPES }))
+    this.grants.set(token, grant)
+    return demo.rental.status(token, grant)
+  }
+
+  /** Waits until the ticket's status fits, or says what it was instead. */
+  until(token: string, fits: (status: FlightStatus) => boolean, timeoutMs = 15_000): Promise<FlightStatus> {
+    return eventually(
+      `the status of ${token}`,
+      async () => {
+        const status = await this.status(token)
+        return fits(status) ? status : undefined
+      },
+      timeoutMs,
+    )
+  }
+
+  async nodeStatus(name: string): Promise<NodeStatus> {
+    const place = this.demo.network.layout.nodes.find((node) => node.name === name)!
+    const response = await fetch(`${place.api}/v1/status`, { signal: AbortSignal.timeout(3_000) })
+    return statusShape.parse(await response.json(), 'status')
+  }
+
+  /** What each running service node says of a token's instance. */
+  async hosts(token: string): Promise<readonly { name: string; status: InstanceStatus }[]> {
+    const names = [...this.demo.network.nodes]
+      .filter(([name, node]) => name.startsWith('service') && node.running)
+      .map(([name]) => name)
+    const all = await Promise.all(
+      names.map(async (name) => ({ name, status: await this.nodeStatus(name).catch(() => undefined) })),
+    )
+    return all.flatMap(({ name, status }) => {
+      const instance = status?.instances.find((candidate) => candidate.token === token)
+      return instance ? [{ name, status: instance }] : []
+    })
+  }
+
+  /** The name of the node with this address. */
+  async nameOf(address: string): Promise<string> {
+    for (const [name, node] of this.demo.network.nodes) {
+      if (node.running && (await this.nodeStatus(name)).node === address) return name
+    }
+    throw SmartLayerError.of('node.unknown', { node: address })
+  }
+}
+
+export async function eventually<T>(what: string, look: () => Promise<T | undefined>, timeoutMs = 15_000): Promise<T> {
+  const deadline = Date.now() + timeoutMs
+  let last: unknown = 'nothing'
+  while (Date.now() < deadline) {
+    try {
+      const found = await look()
+      if (found !== undefined) return found
+    } catch (error) {
+      last = error
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+  throw new Error(
+    `${what} did not come about within ${timeoutMs} ms (${last instanceof Error ? last.message : String(last)})`,
+  )
+}
+
+function expect(condition: unknown, what: string): asserts condition {
+  if (!condition) throw new Error(what)
+}
+
+/** The code with which something is refused; `accepted` when it is not. */
+async function refusal(attempt: () => Promise<unknown>): Promise<string> {
+  try {
+    await attempt()
+    return 'accepted'
+  } catch (error) {
+    if (isSmartLayerError(error)) return error.code
+    throw error
+  }
+}
+
+export const SCENES: readonly Scene[] = [
+  {
+    name: 'token published: script by contract, hash and signature',
+    async play({ demo }) {
+      const { contract } = demo.file
+      const statuses = await fetch(`${demo.network.layout.nodes[0]!.api}/v1/network`).then((r) => r.json())
+      return { contract, registry: statuses.registry }
+    },
+  },
+  {
+    name: 'ticket issued: minted on chain and attested',
+    async play(stage) {
+      const token = stage.demo.token()
+      const placement = await stage.ask(token)
+      expect(
+        placement.value.flight !== '' || (await stage.until(token, (s) => s.flight !== '')),
+        'the ticket has no flight',
+      )
+      return { token, flight: (await stage.status(token)).flight }
+    },
+  },
+  {
+    name: 'query verified: placement quorum, registered node, signature, context, request',
+    async play(stage) {
+      const { proof, answer, node } = await stage.ask(stage.demo.token())
+      expect(proof.ok && proof.checks.length >= 7, proof.summary)
+      expect(proof.summary.includes('no enclave evidence'), 'the verdict hides that there is no enclave')
+      return { node, n: String(answer.n), root: answer.stateRoot, checks: proof.checks.map((check) => check.name) }
+    },
+  },
+  {
+    name: 'without a grant refused',
+    async play({ demo }) {
+      const code = await refusal(() => demo.smartLayer.token(demo.token()).call('status'))
+      expect(code === 'grant.missing', `refused with ${code}`)
+      return { code }
+    },
+  },
+  {
+    name: 'delay attested: every replica at the same root, lounge granted on each',
+    async play(stage) {
+      const token = stage.demo.token()
+      const { item, receipt } = await stage.demo.airline.delay('LH454', DATE, 180)
+      stage.lastDelay = item
+      await stage.until(token, (status) => status.delayMinutes === 180 && status.lounge)
+      const roots = await eventually('equal roots on three replicas', async () => {
+        const hosts = await stage.hosts(token)
+        const at = hosts.map(({ status }) => `${status.confirmed}:${status.stateRoot}`)
+        return hosts.length === 3 && new Set(at).size === 1 ? at : undefined
+      })
+      return { uid: receipt.receipt.uid, sequence: String(receipt.receipt.sequence), root: roots[0] }
+    },
+  },
+  {
+    name: 'hotel rebooked by exactly one node',
+    async play(stage) {
+      await stage.until(stage.demo.token(), (status) => status.hotel === 'rebooked')
+      const rows = stage.demo.hotel.rebookings()
+      const requests = stage.demo.hotel.requests()
+      expect(rows.length === 1 && requests.length === 1, `${rows.length} rebookings from ${requests.length} requests`)
+      return { effect: rows[0]!.effect, node: requests[0]!.node, term: requests[0]!.term }
+    },
+  },
+  {
+    name: 'same delay again, replayed with another body, out of order, by a wrong key, for another chain: each with its own code',
+    play: refusedFacts,
+  },
+  {
+    name: 'a replica with an altered reducer is seen, and its answer never leaves',
+    play: alteredReplica,
+  },
+  {
+    name: 'executor killed in the middle of the hotel call: one rebooking, by the next term',
+    async play(stage) {
+      return killedInTheMiddle(stage, {
+        flight: 'LH500',
+        airline: stage.demo.airline,
+        deduplicates: true,
+        hotel: 'rebooked',
+      })
+    },
+  },
+  {
+    name: 'executor killed and the hotel cannot recognise repeats: uncertain, never twice',
+    async play(stage) {
+      return killedInTheMiddle(stage, {
+        flight: 'LH600',
+        airline: stage.demo.airlineOnce,
+        deduplicates: false,
+        hotel: 'uncertain',
+      })
+    },
+  },
+  {
+    name: 'hotel down: three failed attempts, then awaiting failure attestation, which nobody signs',
+    play: hotelDown,
+  },
+  {
+    name: 'one anchor killed: the story continues',
+    async play(stage) {
+      const { network } = stage.demo
+      network.nodes.get('anchor-2')!.signal('SIGKILL')
+      const token = await stage.ticket('LH700')
+      await stage.until(token, (status) => status.flight === 'LH700')
+      await stage.demo.airline.delay('LH700', DATE, 130)
+      const status = await stage.until(token, ({ hotel }) => hotel === 'rebooked')
+      await network.restart('anchor-2')
+      return { token, delayMinutes: status.delayMinutes }
+    },
+  },
+  { name: 'two entries at one place: the fork is proven and the stream is frozen', play: forked },
+]
+
+async function refusedFacts({ demo, lastDelay }: Stage): Promise<Evidence> {
+  expect(lastDelay, 'no delay was published')
+  const { site } = demo.smartLayer
+  const issuer: IssuerParameters = {
+    issuer: nobleSignerOf(demo),
+    contract: demo.file.contract,
+    chainId: BigInt(demo.network.file.chainId),
+    lane: LANE,
+  }
+  const subset = `flight-status/LH454/${DATE}`
+  const fact = { subset, body: { delayMinutes: 180 } }
+  const place = await readPlace(site, issuer, subset)
+  const signed = (at: typeof place, by = issuer, using: Site = site) => signFact(using, by, { fact, place: at })
+  const before = { ...place, stream: { ...place.stream, sequence: place.stream.sequence - 1n } }
+  const ahead = { ...place, stream: { ...place.stream, sequence: place.stream.sequence + 5n } }
+  const stranger: IssuerParameters = {
+    ...issuer,
+    issuer: { ...nobleSigner(`0x${'77'.repeat(32)}`), address: issuer.issuer.address },
+  }
+  const otherChain: Site = {
+    ...site,
+    network: { ...site.network, easDomain: { ...site.network.easDomain, separator: `0x${'11'.repeat(32)}` } },
+  }
+  const replayed = { ...lastDelay, body: '{"delayMinutes":999}' }
+  const codes = {
+    replayedWithOtherBody: await refusal(() => publish(site, replayed)),
+    outOfOrder: await refusal(() => publish(site, signed(ahead))),
+    wrongKey: await refusal(() => publish(site, signed(place, stranger))),
+    otherChain: await refusal(() => publish(site, signed(place, issuer, otherChain))),
+    againAsIs: await refusal(() => publish(site, lastDelay)),
+  }
+  expect(
+    codes.replayedWithOtherBody === 'attestation.content',
+    `replayed with another body: ${codes.replayedWithOtherBody}`,
+  )
+  expect(codes.outOfOrder === 'stream.sequence_gap', `out of order: ${codes.outOfOrder}`)
+  expect(codes.wrongKey === 'attestation.signature', `wrong key: ${codes.wrongKey}`)
+  expect(codes.otherChain === 'attestation.signature', `another chain: ${codes.otherChain}`)
+  expect(codes.againAsIs === 'accepted', `publishing the very same entry again is safe: ${codes.againAsIs}`)
+  const after = await readPlace(site, issuer, subset)
+  expect(after.stream.sequence === place.stream.sequence && before, 'the stream moved')
+  return codes
+}
+
+/** An issuer that signs two different entries for one place: proven, and nothing more is taken from it. */
+async function forked({ demo }: Stage): Promise<Evidence> {
+  const { site } = demo.smartLayer
+  const issuer: IssuerParameters = {
+    issuer: nobleSignerOf(demo),
+    contract: demo.file.contractOnce,
+    chainId: BigInt(demo.network.file.chainId),
+    lane: LANE,
+  }
+  const subset = `flight-status/FORK/${DATE}`
+  const place = await readPlace(site, issuer, subset)
+  const { receipt } = await publish(
+    site,
+    signFact(site, issuer, { fact: { subset, body: { delayMinutes: 1 } }, place }),
+  )
+  const code = await refusal(() =>
+    publish(site, signFact(site, issuer, { fact: { subset, body: { delayMinutes: 2 } }, place })),
+  )
+  expect(code === 'stream.fork', `two entries at one place: ${code}`)
+  const next = await readPlace(site, issuer, subset)
+  const after = await refusal(() =>
+    publish(site, signFact(site, issuer, { fact: { subset, body: { delayMinutes: 3 } }, place: next })),
+  )
+  expect(after === 'stream.frozen', `after the fork: ${after}`)
+  return { stream: receipt.stream, frozenAfter: String(receipt.sequence), code }
+}
+
+function nobleSignerOf({ airlineKey }: FlightDemo) {
+  return nobleSigner(airlineKey)
+}
+
+async function alteredReplica(stage: Stage): Promise<Evidence> {
+  const { network } = stage.demo
+  const flight = 'LH460'
+  const token = await stage.ticket(flight)
+  await stage.until(token, (status) => status.flight === flight)
+  const hosts = await stage.hosts(token)
+  const honest = hosts.find(({ status }) => status.executor !== undefined)!.status
+  const replica = hosts[0]!.name === (await stage.nameOf(honest.executor!)) ? hosts[1]!.name : hosts[0]!.name
+  const altered = await bundleNode(join(network.layout.folder, 'bundles-altered'), ALTERED_REDUCER)
+  await network.restart(replica, altered.executor)
+  await stage.demo.airline.delay(flight, DATE, 60)
+  const seen = await eventually('a replica that stands alone', async () => {
+    const status = (await stage.hosts(token)).find(({ name }) => name === replica)?.status
+    return status?.disputed
+  })
+  const answers = await Promise.all(Array.from({ length: 12 }, () => stage.status(token)))
+  expect(
+    answers.every(({ delayMinutes }) => delayMinutes === 60),
+    'an altered answer left the network',
+  )
+  const original = await bundleNode(join(network.layout.folder, 'bundles'))
+  await network.restart(replica, original.executor)
+  return { replica, disputed: seen, answers: answers.length }
+}
+
+async function killedInTheMiddle(
+  stage: Stage,
+  { flight, airline, deduplicates, hotel }: { flight: string; airline: Airline; deduplicates: boolean; hotel: string },
+): Promise<Evidence> {
+  const { demo } = stage
+  const token = await stage.ticket(flight, airline)
+  await stage.until(token, (status) => status.flight === flight)
+  demo.hotel.deduplicates = deduplicates
+  demo.hotel.delayMs = 900
+  const before = demo.hotel.requests().length
+  await airline.delay(flight, DATE, 200)
+  const request = await eventually('the hotel call', async () => demo.hotel.requests()[before])
+  const executor = await stage.nameOf(String(request.node))
+  demo.network.nodes.get(executor)!.signal('SIGKILL')
+  demo.hotel.delayMs = 0
+  await stage.until(token, (status) => status.hotel === hotel, 20_000)
+  await demo.network.restart(executor)
+  demo.hotel.deduplicates = true
+  const rows = demo.hotel.rebookings().filter((row) => row.flight === flight)
+  expect(rows.length === 1, `${rows.length} rebookings`)
+  return { token, killed: executor, effect: rows[0]!.effect, requests: demo.hotel.requests().length - before }
+}
+
+async function hotelDown(stage: Stage): Promise<Evidence> {
+  const { demo } = stage
+  const flight = 'LH800'
+  const token = await stage.ticket(flight)
+  await stage.until(token, (status) => status.flight === flight)
+  demo.hotel.mode = 'error'
+  await demo.airline.delay(flight, DATE, 240)
+  const effect = await eventually('three failed attempts', async () => {
+    const [host] = await stage.hosts(token)
+    return host?.status.effects.find(({ status }) => status === 'awaiting failure attestation')
+  })
+  demo.hotel.mode = 'ok'
+  expect(effect.failures === 3, `${effect.failures} failures`)
+  expect((await stage.status(token)).hotel === 'rebooking', 'the token moved on without a failure attestation')
+  return { token, effect: effect.id, status: effect.status }
+}

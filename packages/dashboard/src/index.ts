@@ -1,0 +1,2 @@
+/** The Control Room's model, for tests and other views of the same data. */
+export * from './model.ts'
