@@ -56,7 +56,7 @@ export class Airline {
   }
 }
 
-const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Airline operations</title>
+const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Airline operations</title><link rel="icon" href="data:,">
 <style>:root{color-scheme:light dark;font:16px/1.5 system-ui}body{max-width:32rem;margin:2rem auto;padding:0 1rem}label{display:block;margin:.75rem 0}
 input,button{font:inherit;padding:.4rem .6rem}output{display:block;margin-top:1rem;overflow-wrap:anywhere}</style>
 <h1>Airline operations</h1><p>What is attested here reaches every ticket of the flight.</p>

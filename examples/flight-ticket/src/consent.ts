@@ -23,7 +23,7 @@ export class Consent {
       done(null, body),
     )
     this.api.addHook('onRequest', async (_, reply) => {
-      reply.header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+      reply.header('content-security-policy', "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'")
     })
     this.api.get('/health', async () => ({ ok: true }))
     this.api.get('/', async (request, reply) => {
@@ -55,7 +55,7 @@ export class Consent {
       .map(([name, value]) => `<input type="hidden" name="${name}" value="${escape(value)}">`)
       .join('')
     return (
-      `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Consent</title>` +
+      `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Consent</title><link rel="icon" href="data:,">` +
       `<style>:root{color-scheme:light dark;font:16px/1.5 system-ui}main{max-width:26rem;margin:2rem auto;padding:0 1rem}` +
       `.buttons{display:grid;grid-template-columns:1fr 1fr;gap:1rem}button,a{font:inherit;padding:.6rem;border-radius:.5rem;border:1px solid #8888;` +
       `text-align:center;text-decoration:none;color:inherit;background:transparent}h1{font-size:1.25rem;overflow-wrap:anywhere}</style>` +

@@ -62,7 +62,7 @@ export class Rental {
   }
 }
 
-const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Car rental</title>
+const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Car rental</title><link rel="icon" href="data:,">
 <style>:root{color-scheme:light dark;font:16px/1.5 system-ui}body{max-width:40rem;margin:2rem auto;padding:0 1rem}
 .banner{padding:.75rem 1rem;border-radius:.5rem;background:light-dark(#e6f4ea,#143d24);border:1px solid light-dark(#34a853,#34a85399)}
 .banner.failed{background:light-dark(#fce8e6,#4a1a17);border-color:#ea4335}.cars{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:1rem}

@@ -76,13 +76,20 @@ export async function check(input: CheckerInput): Promise<readonly Finding[]> {
 }
 
 async function look({ apis }: CheckerInput): Promise<World> {
-  const info = networkInfoShape.parse(await json(`${apis[0]}/v1/network`), 'network')
-  const statuses = await Promise.all(
-    apis.map(async (api) => statusShape.parse(await json(`${api}/v1/status`), 'status')),
+  const answers = await Promise.all(
+    apis.map(async (api) => {
+      const status = await json(`${api}/v1/status`).catch(() => undefined) // a node may be down; who is left must agree
+      return status === undefined ? [] : [{ api, status: statusShape.parse(status, 'status') }]
+    }),
   )
+  const up = answers.flat()
+  const anchor = up.find(({ status }) => status.role === 'anchor')
+  if (!anchor) throw new Error('no anchor answers')
+  const info = networkInfoShape.parse(await json(`${anchor.api}/v1/network`), 'network')
+  const statuses = up.map(({ status }) => status)
   const instances = new Set(statuses.flatMap((status) => status.instances.map(({ instance }) => instance)))
   const journals = new Map<Bytes32, readonly JournaledEntry[]>()
-  for (const instance of instances) journals.set(instance, await journalOf(apis[0]!, instance))
+  for (const instance of instances) journals.set(instance, await journalOf(anchor.api, instance))
   return { info, statuses, journals }
 }
 

@@ -49,8 +49,13 @@ export class ExecutorPool implements Sandbox {
   /** Starts the process and waits until it is ready. Throws `sandbox.unavailable`. */
   static async start(options: ExecutorOptions): Promise<ExecutorPool> {
     const pool = new ExecutorPool(options)
-    await pool.#launch()
-    return pool
+    try {
+      await pool.#launch()
+      return pool
+    } catch (error) {
+      await pool[Symbol.asyncDispose]()
+      throw error
+    }
   }
 
   get pid(): number | undefined {

@@ -1,0 +1,97 @@
+/** A disk in the simulator: a commit is durable only after its fsync, and a crash loses what was not. */
+import type { Key, Store, Write } from '@smartlayer/node'
+import { SmartLayerError } from '@smartlayer/protocol'
+import type { Life } from './life.ts'
+import type { Draws } from './random.ts'
+import type { VirtualTime } from './time.ts'
+
+type Pending = { readonly writes: readonly Write[]; readonly resolve: () => void; readonly reject: (error: unknown) => void }
+export type DiskOptions = {
+  readonly time: VirtualTime
+  readonly draws: Draws
+  /** False plants a bug: commits are acknowledged before they are durable. */
+  readonly waitsForFsync: boolean
+  readonly wrote: (writes: readonly Write[]) => void
+}
+
+/** Outlives the crashes of its node; `mount` gives the store of one life. */
+export class Disk {
+  readonly #options: DiskOptions
+  readonly #durable = new Map<Key, Uint8Array>()
+  #keys: readonly Key[] | undefined
+  #pending: Pending[] = []
+  /** While set, every fsync fails. */
+  failing = false
+
+  constructor(options: DiskOptions) {
+    this.#options = options
+  }
+
+  get(key: Key): Uint8Array | undefined {
+    return this.#durable.get(key)
+  }
+
+  range({ from, to, limit }: { from: Key; to: Key; limit: number }): (readonly [Key, Uint8Array])[] {
+    this.#keys ??= [...this.#durable.keys()].sort()
+    const keys = this.#keys
+    let low = 0
+    for (let high = keys.length; low < high; ) {
+      const middle = (low + high) >> 1
+      if (keys[middle]! < from) low = middle + 1
+      else high = middle
+    }
+    const rows: (readonly [Key, Uint8Array])[] = []
+    for (let i = low; i < keys.length && rows.length < limit && keys[i]! < to; i++) {
+      rows.push([keys[i]!, this.#durable.get(keys[i]!)!])
+    }
+    return rows
+  }
+
+  mount(life: Life): Store {
+    return {
+      get: (key) => this.get(key),
+      range: (bounds) => this.range(bounds),
+      commit: (writes) => this.#commit(life, writes),
+    }
+  }
+
+  /** Some of the commits that were not acknowledged yet may have reached the disk: a prefix of them, by chance. */
+  crash(): void {
+    const survivors = this.#options.waitsForFsync ? this.#options.draws.between(0, this.#pending.length) : 0
+    for (const { writes } of this.#pending.slice(0, survivors)) this.#apply(writes)
+    this.#pending = []
+  }
+
+  #commit(life: Life, writes: readonly Write[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ writes, resolve, reject })
+      if (!this.#options.waitsForFsync) resolve()
+      if (this.#pending.length > 1) return
+      const fsyncMs = this.#options.waitsForFsync ? 0.5 + this.#options.draws.next() * 3 : 40
+      this.#options.time.at(fsyncMs, () => {
+        if (life.alive) this.#fsync()
+      })
+    })
+  }
+
+  #fsync(): void {
+    const done = this.#pending
+    this.#pending = []
+    for (const { writes, resolve, reject } of done) {
+      if (this.failing) reject(SmartLayerError.of('store.failed', { detail: 'the disk does not answer' }))
+      else {
+        this.#apply(writes)
+        resolve()
+      }
+    }
+  }
+
+  #apply(writes: readonly Write[]): void {
+    for (const { key, value } of writes) {
+      if (!this.#durable.has(key) || value === undefined) this.#keys = undefined
+      if (value) this.#durable.set(key, value)
+      else this.#durable.delete(key)
+    }
+    this.#options.wrote(writes)
+  }
+}

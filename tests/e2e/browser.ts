@@ -1,0 +1,101 @@
+/** The story in headless Chromium: consent, the verified banner, the delay, and replicas that change in the Control Room. */
+import { mkdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Gateway, resetNetwork } from '@smartlayer/cli'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { FlightDemo } from '../../examples/flight-ticket/src/demo.ts'
+import { CHROMIUM } from '../../scripts/chromium.ts'
+
+const PORT_BASE = 19_700
+const folder = join(tmpdir(), 'smart-layer-browser')
+const pictures = join(tmpdir(), 'smart-layer-pictures')
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+
+type Step = { readonly name: string; readonly run: () => Promise<void> }
+
+async function open(browser: Browser, url: string, errors: string[]): Promise<Page> {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
+  page.on('console', (message) => message.type() === 'error' && errors.push(`${url}: ${message.text()}`))
+  page.on('pageerror', (error) => errors.push(`${url}: ${error.message}`))
+  await page.goto(url)
+  return page
+}
+
+function stepsOf(browser: Browser, demo: FlightDemo, errors: string[]): readonly Step[] {
+  let rental: Page
+  let room: Page
+  const position = async () => Number(await room.locator('td[data-position]').first().getAttribute('data-position'))
+  return [
+    {
+      name: 'the rental page gets a verified answer after consent',
+      async run() {
+        rental = await open(browser, demo.urls.rental, errors)
+        await rental.getByRole('link', { name: 'Use my flight ticket' }).click()
+        await rental.getByText('See the status and delay of the flight').waitFor()
+        await rental.getByRole('button', { name: 'Allow' }).click()
+        const banner = rental.getByRole('status')
+        await banner.getByText('is on time · verified ✔').waitFor({ timeout: 20_000 })
+        await banner.getByText('no enclave evidence').waitFor()
+        await rental.screenshot({ path: join(pictures, 'rental.png') })
+      },
+    },
+    {
+      name: 'a delay attested on the airline page changes the banner and every replica',
+      async run() {
+        room = await open(browser, `http://control.localhost:${demo.network.layout.controlPort}`, errors)
+        await room.locator('td[data-position]').nth(2).waitFor({ timeout: 20_000 })
+        const before = await position()
+        const airline = await open(browser, demo.urls.airline, errors)
+        await airline.getByRole('button', { name: 'Attest the delay' }).click()
+        await airline.getByText(/has \d receipts/).waitFor({ timeout: 20_000 })
+        await rental.getByRole('status').getByText('is 180 min late. We hold your car. · verified ✔').waitFor({ timeout: 20_000 })
+        await room.getByText('rebookHotel: succeeded').nth(2).waitFor({ timeout: 20_000 })
+        if ((await position()) <= before) throw new Error('the Control Room did not show a new position')
+        await room.screenshot({ path: join(pictures, 'control-room.png') })
+      },
+    },
+    {
+      name: 'the hotel page shows one rebooking',
+      async run() {
+        const hotel = await open(browser, demo.urls.hotel, errors)
+        await hotel.getByRole('heading', { name: 'Rebookings: 1' }).waitFor()
+      },
+    },
+    {
+      name: 'no page logged an error, and the Control Room fits a phone',
+      async run() {
+        await room.setViewportSize({ width: 320, height: 640 })
+        const width = await room.evaluate(() => document.documentElement.scrollWidth)
+        if (width > 320) throw new Error(`the page is ${width} px wide on a 320 px screen`)
+        if (errors.length > 0) throw new Error(errors.join('; '))
+      },
+    },
+  ]
+}
+
+mkdirSync(pictures, { recursive: true })
+resetNetwork(folder)
+const demo = await FlightDemo.start({ folder, portBase: PORT_BASE, progress: () => {} })
+const gateway = await Gateway.start(demo.network)
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS })
+let passed = 0
+let failed = 0
+try {
+  for (const { name, run } of stepsOf(browser, demo, [])) {
+    try {
+      await run()
+      passed++
+      console.error(`✔ ${name}`)
+    } catch (error) {
+      failed++
+      console.error(`✖ ${name}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+} finally {
+  await browser.close()
+  await gateway.close()
+  await demo.stop()
+}
+console.log(JSON.stringify({ passed, failed, pictures }))
+process.exit(failed === 0 ? 0 : 1)
