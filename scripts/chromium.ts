@@ -12,8 +12,14 @@ export function ensureChromium(): boolean {
     return false
   }
   console.error('Setting up: installing Chromium from Debian (once, about a minute) …')
-  for (const args of [['update', '-qq'], ['install', '-y', '-qq', '--no-install-recommends', 'chromium']]) {
-    const { status } = spawnSync('apt-get', args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
+  for (const args of [
+    ['update', '-qq'],
+    ['install', '-y', '-qq', '--no-install-recommends', 'chromium'],
+  ]) {
+    const { status } = spawnSync('apt-get', args, {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    })
     if (status !== 0) {
       console.error(`✖ apt-get ${args.join(' ')} failed.\n  fix: install Chromium by hand: apt-get install -y chromium`)
       return false

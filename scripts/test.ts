@@ -12,8 +12,14 @@ const SUITES: readonly Suite[] = [
   { name: 'contracts', run: contracts },
   { name: 'unit', run: () => vitest('rules, services, adapters', ['packages', 'contracts', 'examples']) },
   { name: 'interop', run: () => vitest('vectors and real peers', ['tests']) },
-  { name: 'simulation', run: () => counted('simulated network', ['scripts/simulate.ts', '--seeds', String(SIMULATED_SEEDS), '--json']) },
-  { name: 'story', run: () => counted('flight story on real processes', ['scripts/story.ts', '--json', '--port-base', '18700']) },
+  {
+    name: 'simulation',
+    run: () => counted('simulated network', ['scripts/simulate.ts', '--seeds', String(SIMULATED_SEEDS), '--json']),
+  },
+  {
+    name: 'story',
+    run: () => counted('flight story on real processes', ['scripts/story.ts', '--json', '--port-base', '18700']),
+  },
   { name: 'browser', run: browser },
 ]
 
@@ -26,7 +32,11 @@ async function contracts(): Promise<Counts> {
 }
 
 async function vitest(name: string, paths: readonly string[]): Promise<Counts> {
-  const { ok, output } = await runStep({ name, command: 'vitest', args: ['run', '--reporter=dot', '--no-color', ...paths] })
+  const { ok, output } = await runStep({
+    name,
+    command: 'vitest',
+    args: ['run', '--reporter=dot', '--no-color', ...paths],
+  })
   const line = /Tests\s+(.*)/.exec(output)?.[1] ?? ''
   const count = (word: string) => Number(new RegExp(`(\\d+) ${word}`).exec(line)?.[1] ?? 0)
   const failed = count('failed')
@@ -36,7 +46,10 @@ async function vitest(name: string, paths: readonly string[]): Promise<Counts> {
 /** A script of ours that ends with one JSON line `{passed, failed}`. */
 async function counted(name: string, args: readonly string[]): Promise<Counts> {
   const { ok, output } = await runStep({ name, command: process.execPath, args: ['--conditions=source', ...args] })
-  const line = output.trim().split('\n').findLast((text) => text.startsWith('{'))
+  const line = output
+    .trim()
+    .split('\n')
+    .findLast((text) => text.startsWith('{'))
   const { passed = 0, failed = 0 } = line ? (JSON.parse(line) as Partial<Counts>) : {}
   return { passed, failed: ok ? failed : Math.max(failed, 1), skipped: 0 }
 }

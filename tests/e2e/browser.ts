@@ -10,7 +10,15 @@ import { CHROMIUM } from '../../scripts/chromium.ts'
 const PORT_BASE = 19_700
 const folder = join(tmpdir(), 'smart-layer-browser')
 const pictures = join(tmpdir(), 'smart-layer-pictures')
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
 
 type Step = { readonly name: string; readonly run: () => Promise<void> }
 
@@ -49,7 +57,10 @@ function stepsOf(browser: Browser, demo: FlightDemo, errors: string[]): readonly
         const airline = await open(browser, demo.urls.airline, errors)
         await airline.getByRole('button', { name: 'Attest the delay' }).click()
         await airline.getByText(/has \d receipts/).waitFor({ timeout: 20_000 })
-        await rental.getByRole('status').getByText('is 180 min late. We hold your car. · verified ✔').waitFor({ timeout: 20_000 })
+        await rental
+          .getByRole('status')
+          .getByText('is 180 min late. We hold your car. · verified ✔')
+          .waitFor({ timeout: 20_000 })
         await room.getByText('rebookHotel: succeeded').nth(2).waitFor({ timeout: 20_000 })
         if ((await position()) <= before) throw new Error('the Control Room did not show a new position')
         await room.screenshot({ path: join(pictures, 'control-room.png') })

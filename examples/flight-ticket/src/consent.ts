@@ -23,7 +23,10 @@ export class Consent {
       done(null, body),
     )
     this.api.addHook('onRequest', async (_, reply) => {
-      reply.header('content-security-policy', "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'")
+      reply.header(
+        'content-security-policy',
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'",
+      )
     })
     this.api.get('/health', async () => ({ ok: true }))
     this.api.get('/', async (request, reply) => {

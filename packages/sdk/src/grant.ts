@@ -7,16 +7,17 @@ import {
   Grant,
   GrantCheck,
   grantRequestShape,
+  memberOf,
   parseTokenRef,
   record,
   type SignedGrantCheck,
   type Signer,
-  SmartLayerError,
   signature,
+  toHex,
   tokenOf,
 } from '@smartlayer/protocol'
+import { agreedRefusal, askAll, notReached, valuesOf } from './ask.ts'
 import { type CallOptions, post } from './http.ts'
-import { failures } from './network.ts'
 import { nonce, type Site } from './site.ts'
 
 const signedCheckShape = record({ check: GrantCheck, signature })
@@ -55,18 +56,31 @@ export async function attestGrant(
 ): Promise<AttestedGrant> {
   const body = grantRequestShape.toJson({ grant: signed })
   const url = (anchor: string) => `${anchor}/v1/tokens/${encodeURIComponent(token)}/grants`
-  const asked = await Promise.allSettled(
-    site.anchors.map((anchor) => post(url(anchor), body, signedCheckShape, options)),
+  const tolerated = faultsTolerated(site.anchors.length)
+  const needed = tolerated + 1
+  const counting = (checks: readonly SignedGrantCheck[]) => checksThatCount(site, signed, checks)
+  const asked = await askAll<SignedGrantCheck>(
+    site.anchors,
+    (anchor) => post(url(anchor), body, signedCheckShape, options),
+    (checks) => counting(checks).length >= needed,
   )
-  const checks = asked.flatMap((result) => (result.status === 'fulfilled' ? [result.value as SignedGrantCheck] : []))
-  const needed = faultsTolerated(site.anchors.length) + 1
+  const checks = counting(valuesOf(asked))
   if (checks.length >= needed) return { ...signed, checks }
-  const refusal = asked.find((result) => result.status === 'rejected' && result.reason instanceof SmartLayerError)
-  if (refusal?.status === 'rejected' && refusal.reason.code !== 'network.unreachable') throw refusal.reason
-  throw SmartLayerError.of('quorum.not_reached', {
-    got: checks.length,
-    needed,
-    of: site.anchors.length,
-    detail: failures(site.anchors, asked),
-  })
+  throw agreedRefusal(asked, tolerated) ?? notReached(asked, { got: checks.length, needed })
+}
+
+/** One check of this grant per registered anchor. */
+function checksThatCount(
+  { network, crypto }: Site,
+  { grant }: AttestedGrant,
+  checks: readonly SignedGrantCheck[],
+): readonly SignedGrantCheck[] {
+  const hash = toHex(digestOf(Grant, grant, network.domain, crypto.keccak))
+  const byAnchor = new Map<Address, SignedGrantCheck>()
+  for (const signed of checks) {
+    const signer = crypto.recover(digestOf(GrantCheck, signed.check, network.domain, crypto.keccak), signed.signature)
+    if (signed.check.grant !== hash || !signer) continue
+    if (memberOf(network.membership, signer)?.role === 'anchor') byAnchor.set(signer, signed)
+  }
+  return [...byAnchor.values()]
 }

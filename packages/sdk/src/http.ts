@@ -23,8 +23,7 @@ async function call<T>(url: string, init: RequestInit, shape: Shape<T>, options:
   let text: string
   try {
     response = await fetch(url, { ...init, signal, redirect: 'error' })
-    if (Number(response.headers.get('content-length') ?? 0) > ANSWER_LIMIT) throw new RangeError('answer too large')
-    text = await response.text()
+    text = await boundedText(response)
   } catch (error) {
     options.signal?.throwIfAborted()
     throw SmartLayerError.because(error, 'network.unreachable', { peer: new URL(url).origin })
@@ -34,6 +33,23 @@ async function call<T>(url: string, init: RequestInit, shape: Shape<T>, options:
   const problem = body as Partial<Problem> | null
   if (typeof problem?.code !== 'string') throw SmartLayerError.of('network.unreachable', { peer: new URL(url).origin })
   throw SmartLayerError.fromData(problem.code, { ...problem.facts, requestId: problem.request_id })
+}
+
+/** Reads at most `ANSWER_LIMIT` bytes, whatever the node says of their number. */
+async function boundedText({ body }: Response): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  let size = 0
+  const reader = body?.getReader()
+  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
+    size += part.value.byteLength
+    if (size > ANSWER_LIMIT) {
+      await reader?.cancel()
+      throw SmartLayerError.of('message.too_large', { limit: ANSWER_LIMIT, what: 'the answer' })
+    }
+    text += decoder.decode(part.value, { stream: true })
+  }
+  return text + decoder.decode()
 }
 
 function parse(text: string, url: string): unknown {

@@ -13,8 +13,8 @@ import {
   type NetworkInfo,
   networkIdOf,
   networkInfoShape,
-  SmartLayerError,
 } from '@smartlayer/protocol'
+import { askAll, notReached, valuesOf } from './ask.ts'
 import { type CallOptions, get } from './http.ts'
 
 export type Network = {
@@ -44,27 +44,14 @@ export async function loadNetwork(
   crypto: Crypto,
   options: CallOptions = {},
 ): Promise<Network> {
-  const asked = await Promise.allSettled(urls.map((url) => get(`${url}/v1/network`, networkInfoShape, options)))
-  const said = new Map<string, { info: NetworkInfo; count: number }>()
-  for (const answer of asked) {
-    if (answer.status !== 'fulfilled') continue
-    const info = answer.value
-    if (info.chainId !== trust.chainId || info.registry !== trust.registry || !namesAnchors(info, trust)) continue
-    const key = canonicalJson(networkInfoShape.toJson(info))
-    const known = said.get(key)
-    said.set(key, { info, count: (known?.count ?? 0) + 1 })
-  }
-  const [best] = [...said.values()].sort((a, b) => b.count - a.count)
   const needed = faultsTolerated(urls.length) + 1
-  if (!best || best.count < needed) {
-    throw SmartLayerError.of('quorum.not_reached', {
-      got: best?.count ?? 0,
-      needed,
-      of: urls.length,
-      detail: failures(urls, asked),
-    })
-  }
-  return networkOf(best.info, crypto)
+  const fits = (info: NetworkInfo) =>
+    info.chainId === trust.chainId && info.registry === trust.registry && namesAnchors(info, trust)
+  const read = (url: string) => get(`${url}/v1/network`, networkInfoShape, options)
+  const asked = await askAll(urls, read, (infos) => mostSaid(infos.filter(fits)).count >= needed)
+  const { info, count } = mostSaid(valuesOf(asked).filter(fits))
+  if (!info || count < needed) throw notReached(asked, { got: count, needed })
+  return networkOf(info, crypto)
 }
 
 /** The domains and membership that follow from what the network says of itself. */
@@ -85,12 +72,9 @@ function namesAnchors({ epoch, beacon, members }: NetworkInfo, { anchors = [] }:
   return anchors.every((anchor) => named.includes(anchor))
 }
 
-/** Who failed and how, for the text of `quorum.not_reached`. */
-export function failures(names: readonly string[], results: readonly PromiseSettledResult<unknown>[]): string {
-  const failed = results.flatMap((result, i) =>
-    result.status === 'rejected'
-      ? [`${names[i]}: ${result.reason instanceof Error ? result.reason.message : 'failed'}`]
-      : [],
-  )
-  return failed.length > 0 ? failed.join('; ').slice(0, 500) : 'their answers differ'
+/** What most anchors say alike. */
+function mostSaid(infos: readonly NetworkInfo[]): { info: NetworkInfo | undefined; count: number } {
+  const said = infos.map((info) => ({ info, key: canonicalJson(networkInfoShape.toJson(info)) }))
+  const counted = said.map(({ info, key }) => ({ info, count: said.filter((other) => other.key === key).length }))
+  return counted.sort((a, b) => b.count - a.count)[0] ?? { info: undefined, count: 0 }
 }

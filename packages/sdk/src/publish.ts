@@ -4,10 +4,12 @@ import {
   attest,
   canonicalJson,
   digestOf,
+  faultsTolerated,
   homeOf,
   INPUT_KINDS,
   inputContext,
   laneOf,
+  quorumOf,
   Receipt,
   type ReceiptInfo,
   receiptInfoShape,
@@ -28,6 +30,7 @@ import {
   uidOf,
   ZERO_32,
 } from '@smartlayer/protocol'
+import { askAll, notReached, valuesOf } from './ask.ts'
 import { type CallOptions, get, post } from './http.ts'
 import { nonce, type Site } from './site.ts'
 
@@ -51,7 +54,11 @@ export type FactParameters = {
 /** Where the issuer's stream and one of its subsets stand, as most anchors say. */
 export type Place = { readonly stream: StreamHead; readonly subset: SubsetHead }
 
-/** Asks all anchors and takes the furthest place that f + 1 of them confirm by their signatures at publication. */
+/**
+ * The furthest place that f + 1 anchors have reached, and the head that most of those standing there name: no single
+ * anchor can send the issuer to a wrong place, and with at most f of them lost or lying nothing receipted is overlooked.
+ * Throws `quorum.not_reached` with fewer than 2f + 1 answers.
+ */
 export async function readPlace(
   site: Site,
   issuer: IssuerParameters,
@@ -59,24 +66,28 @@ export async function readPlace(
   options: CallOptions = {},
 ): Promise<Place> {
   const { stream, subset } = idsOf(site, issuer, subsetKey)
-  const asked = await Promise.allSettled(
-    site.anchors.map(
-      async (anchor): Promise<Place> => ({
-        stream: await get(`${anchor}/v1/streams/${stream}`, streamHeadShape, options),
-        subset: await get(`${anchor}/v1/streams/${stream}/subsets/${subset}`, subsetHeadShape, options),
-      }),
-    ),
-  )
-  const places = asked.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
-  const [furthest] = places.sort((a, b) => Number(b.stream.sequence - a.stream.sequence))
-  if (!furthest)
-    throw SmartLayerError.of('quorum.not_reached', {
-      got: 0,
-      needed: 1,
-      of: site.anchors.length,
-      detail: 'no anchor answered',
-    })
-  return furthest
+  const read = async (anchor: string): Promise<Place> => ({
+    stream: await get(`${anchor}/v1/streams/${stream}`, streamHeadShape, options),
+    subset: await get(`${anchor}/v1/streams/${stream}/subsets/${subset}`, subsetHeadShape, options),
+  })
+  const asked = await askAll(site.anchors, read, () => false)
+  const places = valuesOf(asked).filter((place) => place.stream.stream === stream && place.subset.subset === subset)
+  const needed = quorumOf(site.anchors.length)
+  const reached = furthestOf(places, faultsTolerated(site.anchors.length) + 1)
+  if (places.length < needed || !reached) throw notReached(asked, { got: places.length, needed })
+  return reached
+}
+
+function furthestOf(places: readonly Place[], confirmations: number): Place | undefined {
+  const byReach = [...places].sort((a, b) => (a.stream.sequence > b.stream.sequence ? -1 : 1))
+  const least = byReach[confirmations - 1]
+  const there = places.filter((place) => place.stream.sequence === least?.stream.sequence)
+  const support = (place: Place) => there.filter((other) => samePlace(place, other)).length
+  return there.sort((a, b) => support(b) - support(a))[0]
+}
+
+function samePlace(a: Place, b: Place): boolean {
+  return a.stream.head === b.stream.head && a.stream.epoch === b.stream.epoch && a.subset.head === b.subset.head
 }
 
 /** Signs the fact that follows a place; nothing is sent. */

@@ -2,14 +2,18 @@
 import {
   accepted,
   checkPlacement,
+  checkRenewal,
   faultsTolerated,
   homeOf,
+  instanceOf,
   type PlacementInfo,
+  parseTokenRef,
   placementInfoShape,
   SmartLayerError,
+  tokenOf,
 } from '@smartlayer/protocol'
+import { agreedRefusal, askAll, notReached, valuesOf } from './ask.ts'
 import { type CallOptions, get } from './http.ts'
-import { failures } from './network.ts'
 import type { Site } from './site.ts'
 import { leaseEnd } from './verify.ts'
 
@@ -33,53 +37,45 @@ export async function resolve(site: Site, token: string, options: CallOptions = 
   }
 }
 
+/**
+ * Believes a placement by its votes alone, so one honest anchor among f + 1 is enough; a refusal needs f + 1 anchors.
+ * A renewal that does not count is left out: it must not make an old placement look alive.
+ */
 async function ask(site: Site, token: string, options: CallOptions): Promise<PlacementInfo> {
+  const tolerated = faultsTolerated(site.anchors.length)
+  const needed = tolerated + 1
   const url = (anchor: string) => `${anchor}/v1/tokens/${encodeURIComponent(token)}/placement`
-  const needed = faultsTolerated(site.anchors.length) + 1
-  const results = await settledFirst(
-    site.anchors.map((anchor) => get(url(anchor), placementInfoShape, options)),
-    needed,
+  const asked = await askAll(
+    site.anchors,
+    (anchor) => get(url(anchor), placementInfoShape, options),
+    (infos) => infos.length >= needed && infos.some((info) => inForce(site, token, info)),
   )
-  const now = site.clock.now()
-  const valid = results
-    .flatMap((result) => (result.status === 'fulfilled' ? [result.value as PlacementInfo] : []))
-    .filter((info) => holds(site, info) && now <= leaseEnd(info) + site.network.epsilonMs)
-  const newest = valid.sort((a, b) => Number(b.certified.placement.term - a.certified.placement.term))[0]
+  const valid = valuesOf(asked).flatMap((info) => inForce(site, token, info) ?? [])
+  const newest = valid.sort(byTermThenLease)[0]
   if (newest) return newest
-  const refusal = results.find((result) => result.status === 'rejected' && result.reason instanceof SmartLayerError)
-  if (refusal?.status === 'rejected' && refusal.reason.code !== 'network.unreachable') throw refusal.reason
-  const got = results.filter((result) => result.status === 'fulfilled').length
-  if (got >= needed) throw SmartLayerError.of('placement.none', { token })
-  throw SmartLayerError.of('quorum.not_reached', {
-    got,
-    needed,
-    of: site.anchors.length,
-    detail: failures(site.anchors, results),
-  })
+  const refusal = agreedRefusal(asked, tolerated)
+  if (refusal) throw refusal
+  const got = valuesOf(asked).length
+  throw got >= needed ? SmartLayerError.of('placement.none', { token }) : notReached(asked, { got, needed })
 }
 
-function holds({ network, crypto }: Site, { certified, instance }: PlacementInfo): boolean {
+/** The placement with what counts of it; undefined when it is not of this token, lacks votes, or has ended. */
+function inForce(site: Site, token: string, info: PlacementInfo): PlacementInfo | undefined {
+  const { network, crypto, clock } = site
+  const { certified, instance, scriptHash, lease } = info
+  const { placement } = certified
+  if (instance !== instanceOf(tokenOf(parseTokenRef(token), crypto.keccak), scriptHash, crypto.keccak)) return undefined
+  if (placement.instance !== instance) return undefined
   const home = homeOf(instance, network.membership, crypto.keccak)
-  return (
-    certified.placement.instance === instance &&
-    accepted(checkPlacement(certified, home, { domain: network.domain, crypto }))
-  )
+  const door = { domain: network.domain, crypto }
+  const placed = checkPlacement(certified, home, door)
+  if (!accepted(placed)) return undefined
+  const renewed = lease?.renew.placement === placed.value && accepted(checkRenewal(lease, home, door))
+  const counting = { ...info, lease: renewed ? lease : undefined }
+  return clock.now() <= leaseEnd(counting) + network.epsilonMs ? counting : undefined
 }
 
-/** All results so far once `enough` succeeded, or all of them when too many fail: one slow anchor holds nobody up. */
-function settledFirst<T>(calls: readonly Promise<T>[], enough: number): Promise<PromiseSettledResult<T>[]> {
-  const results: PromiseSettledResult<T>[] = []
-  return new Promise((done) => {
-    const note = (result: PromiseSettledResult<T>) => {
-      results.push(result)
-      const succeeded = results.filter(({ status }) => status === 'fulfilled').length
-      if (succeeded >= enough || results.length === calls.length) done([...results])
-    }
-    for (const call of calls) {
-      call.then(
-        (value) => note({ status: 'fulfilled', value }),
-        (reason) => note({ status: 'rejected', reason }),
-      )
-    }
-  })
+function byTermThenLease(a: PlacementInfo, b: PlacementInfo): number {
+  const terms = b.certified.placement.term - a.certified.placement.term
+  return terms !== 0n ? Number(terms) : Number(leaseEnd(b) - leaseEnd(a))
 }

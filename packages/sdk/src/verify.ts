@@ -2,6 +2,8 @@
 import {
   type Address,
   type Answer,
+  type Attestation,
+  accept,
   accepted,
   answerContext,
   type Bytes32,
@@ -9,15 +11,22 @@ import {
   type CertifiedRenewal,
   type Code,
   type Crypto,
+  checkContent,
   checkPlacement,
   checkRenewal,
   digestOf,
   Executed,
+  type Facts,
+  fromHex,
   homeOf,
+  ignore,
+  instanceOf,
   keccakAddress,
   memberOf,
+  type OutputData,
+  reject,
+  SLOutput,
   SmartLayerError,
-  textHash,
   type Verdict,
   verifyAnswer,
 } from '@smartlayer/protocol'
@@ -31,7 +40,10 @@ export type Proof = {
   readonly checks: readonly Check[]
   readonly summary: string
   readonly code: Code | undefined
+  /** The facts behind the first check that failed. */
+  readonly facts: Facts
 }
+type Judged = Check & { readonly code?: Code; readonly facts?: Facts }
 
 /** What an answer must fit: the request that was sent, and the placement that was in force. */
 export type Expected = {
@@ -40,6 +52,8 @@ export type Expected = {
   readonly method: string
   readonly audience: Address
   readonly requestHash: Bytes32
+  /** The least journal position that was asked for; left out means any. */
+  readonly minN?: bigint
   readonly certified: CertifiedPlacement
   readonly lease: CertifiedRenewal | undefined
   /** Milliseconds since 1970, when the answer arrived. */
@@ -50,28 +64,17 @@ export type Expected = {
 export function verifyAnswerProof(answer: Answer, expected: Expected, network: Network, crypto: Crypto): Proof {
   const { placement } = expected.certified
   const node = answer.attestation.attester
-  const checks: (Check & { code?: Code })[] = [
+  const checks: Judged[] = [
     fromVerdict(
       'placement',
       placementQuorum(expected, network, crypto),
       `${expected.certified.votes.length} anchors voted for term ${placement.term}`,
     ),
-    expect(
-      'lease',
-      'placement.none',
-      expected.now <= leaseEnd(expected) + network.epsilonMs,
-      'the placement is in force',
-    ),
-    expect(
-      'node',
-      'node.unknown',
-      memberOf(network.membership, node)?.role === 'service',
-      `${node} is a registered service node`,
-    ),
-    expect(
+    fromVerdict('lease', leaseOf(expected, network), 'the placement is in force'),
+    fromVerdict('node', registered(node, network), `${node} is a registered service node`),
+    fromVerdict(
       'replica',
-      'election.executor',
-      placement.replicas.includes(node),
+      placement.replicas.includes(node) ? accept(node) : reject('answer.not_replica', { node, term: placement.term }),
       'the node is a replica of this placement',
     ),
     fromVerdict(
@@ -79,7 +82,12 @@ export function verifyAnswerProof(answer: Answer, expected: Expected, network: N
       attestationOf(answer, expected, network, crypto),
       'signed for this request, script, method and state',
     ),
-    expect('content', 'attestation.content', contentFits(answer, crypto), 'the result is the one that was signed'),
+    fromVerdict('content', contentOf(answer, crypto), 'the result is the one that was signed'),
+    fromVerdict(
+      'position',
+      positionOf(answer, expected, crypto),
+      'token, instance and position are those that were asked',
+    ),
     majority(answer, expected, network, crypto),
   ]
   const failed = checks.find((check) => !check.ok)
@@ -87,14 +95,13 @@ export function verifyAnswerProof(answer: Answer, expected: Expected, network: N
   const summary = failed
     ? `not verified: ${failed.detail}`
     : `verified by ${plain.length} checks at position ${answer.n}; ${answer.evidence}`
-  return { ok: !failed, checks: plain, summary, code: failed?.code }
+  return { ok: !failed, checks: plain, summary, code: failed?.code, facts: failed?.facts ?? {} }
 }
 
 /** Throws the error of the first check that failed. */
 export function assertProof(proof: Proof): void {
   if (proof.ok) return
-  const failed = proof.checks.find((check) => !check.ok)
-  throw SmartLayerError.fromData(proof.code ?? 'attestation.proof', { detail: failed?.detail })
+  throw SmartLayerError.fromData(proof.code ?? 'attestation.proof', proof.facts)
 }
 
 /** When the lease ends, by the latest renewal that counts. */
@@ -113,6 +120,18 @@ function placementQuorum({ certified, lease }: Expected, network: Network, crypt
   return checkRenewal(lease, home, door)
 }
 
+function leaseOf(expected: Expected, { epsilonMs }: Network): Verdict<unknown> {
+  const { now } = expected
+  const ended = leaseEnd(expected)
+  return now <= ended + epsilonMs ? accept(ended) : ignore('answer.placement_ended', { ended, now })
+}
+
+function registered(node: Address, { membership }: Network): Verdict<unknown> {
+  const role = memberOf(membership, node)?.role
+  if (!role) return reject('node.unknown', { node })
+  return role === 'service' ? accept(node) : reject('node.role', { node, role: 'service node' })
+}
+
 function attestationOf(answer: Answer, expected: Expected, network: Network, crypto: Crypto): Verdict<unknown> {
   const { scriptHash, method, audience, requestHash, now } = expected
   return verifyAnswer(answer.attestation, {
@@ -126,14 +145,35 @@ function attestationOf(answer: Answer, expected: Expected, network: Network, cry
   })
 }
 
-/** The body has the hash that was signed, third word from the end of the attested data. */
-function contentFits(answer: Answer, crypto: Crypto): boolean {
-  const { data } = answer.attestation.message
-  return data.slice(2 + 64 * 5, 2 + 64 * 6) === textHash(answer.result, crypto).slice(2)
+function contentOf({ attestation, result }: Answer, { keccak }: Crypto): Verdict<unknown> {
+  const data = outputOf(attestation)
+  return data ? checkContent(result, data.result, keccak) : reject('attestation.proof')
+}
+
+/** What was signed is about this token and instance, at the position that the roots are for, and not before `minN`. */
+function positionOf(answer: Answer, { token, scriptHash, certified, minN = 0n }: Expected, { keccak }: Crypto) {
+  const data = outputOf(answer.attestation)
+  const instance = instanceOf(token, scriptHash, keccak)
+  const same =
+    data?.token === token &&
+    [data.stream, answer.instance, certified.placement.instance].every((named) => named === instance)
+  if (!same) return reject('attestation.context', { expected: instance, actual: data?.stream ?? answer.instance })
+  if (data.sequence !== answer.n) return reject('attestation.context', { expected: answer.n, actual: data.sequence })
+  const reason = `it stands at ${answer.n}, asked for ${minN}`
+  return answer.n < minN ? ignore('query.not_serving', { reason }) : accept(data)
+}
+
+/** What an answer says, without any check of who said it; undefined when it is no answer. */
+function outputOf({ message }: Attestation): OutputData | undefined {
+  try {
+    return SLOutput.decode(fromHex(message.data))
+  } catch {
+    return undefined
+  }
 }
 
 /** A majority of the placement's replicas signed the root that the answer was computed from. */
-function majority(answer: Answer, { certified }: Expected, network: Network, crypto: Crypto): Check & { code: Code } {
+function majority(answer: Answer, { certified }: Expected, network: Network, crypto: Crypto): Judged {
   const { replicas, instance } = certified.placement
   const signers = answer.roots
     .filter(
@@ -144,23 +184,14 @@ function majority(answer: Answer, { certified }: Expected, network: Network, cry
     )
   const got = new Set(signers.filter((signer) => signer && replicas.includes(signer))).size
   const needed = Math.floor(replicas.length / 2) + 1
-  return {
-    ...expect(
-      'state',
-      'journal.root_mismatch',
-      got >= needed,
-      `${got} of ${replicas.length} replicas computed this state`,
-    ),
-    code: 'journal.root_mismatch',
-  }
+  const detail = `${got} of ${replicas.length} replicas computed this state`
+  if (got >= needed) return { name: 'state', ok: true, detail }
+  const facts = { got, needed, n: answer.n, root: answer.stateRoot }
+  return { name: 'state', ok: false, detail: `${detail}, ${needed} needed`, code: 'answer.state_unconfirmed', facts }
 }
 
-function fromVerdict(name: string, verdict: Verdict<unknown>, detail: string): Check & { code?: Code } {
+function fromVerdict(name: string, verdict: Verdict<unknown>, detail: string): Judged {
   if (accepted(verdict)) return { name, ok: true, detail }
   const { code, facts } = verdict
-  return { name, ok: false, detail: SmartLayerError.fromData(code, facts).message, code }
-}
-
-function expect(name: string, code: Code, ok: boolean, detail: string): Check & { code: Code } {
-  return { name, ok, detail: ok ? detail : `not so: ${detail}`, code }
+  return { name, ok: false, detail: SmartLayerError.fromData(code, facts).message, code, facts }
 }

@@ -1,5 +1,16 @@
 /** Signatures that only their owner can make, as long as one plays by the rules: cheap hashes that the world checks. */
-import { type Address, type Crypto, concat, fromHex, type Hasher, type Hex, isCanonical, type Signer, toHex, utf8 } from '@smartlayer/protocol'
+import {
+  type Address,
+  type Crypto,
+  concat,
+  fromHex,
+  type Hasher,
+  type Hex,
+  isCanonical,
+  type Signer,
+  toHex,
+  utf8,
+} from '@smartlayer/protocol'
 
 /** Gives out keys by name, and recognizes what they signed. Form: address ‖ tag(12) ‖ 00… tag(20) ‖ 1b, which is canonical. */
 export class KeyRing {

@@ -1,5 +1,5 @@
 /** The token of the simulated world: it counts what facts say and asks for an outside call when a fact says so. */
-import type { CallResult, Sandbox } from '@smartlayer/node'
+import type { CallResult, LoadedToken, Sandbox } from '@smartlayer/node'
 import {
   type Address,
   type Hasher,
@@ -9,7 +9,6 @@ import {
   tokenOf,
   tokenTypeOf,
 } from '@smartlayer/protocol'
-import type { LoadedToken } from '@smartlayer/node'
 
 export const LANE = 'facts'
 export const SUBSET = 'facts/one'

@@ -5,7 +5,11 @@ import type { Life } from './life.ts'
 import type { Draws } from './random.ts'
 import type { VirtualTime } from './time.ts'
 
-type Pending = { readonly writes: readonly Write[]; readonly resolve: () => void; readonly reject: (error: unknown) => void }
+type Pending = {
+  readonly writes: readonly Write[]
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
 export type DiskOptions = {
   readonly time: VirtualTime
   readonly draws: Draws

@@ -85,7 +85,7 @@ export class ExecutorPool implements Sandbox {
     clearTimeout(this.#watchdog)
     this.#rejectWaiting('it is being stopped')
     const child = this.#child
-    if (!child || child.exitCode !== null) return
+    if (!child || child.exitCode !== null || child.signalCode !== null) return
     const ended = new Promise((resolve) => child.once('exit', resolve))
     child.kill('SIGKILL')
     await ended
