@@ -53,18 +53,18 @@ export class Consent {
   }
 
   #page({ audience, origin, scopes }: Asked): string {
-    const lines = scopes.map((scope) => `<li>${escape(SCOPE_TEXTS[scope] ?? scope)}</li>`).join('')
+    const lines = scopes.map((scope) => `<li>${escapeHtml(SCOPE_TEXTS[scope] ?? scope)}</li>`).join('')
     const hidden = Object.entries({ audience, origin, scopes: scopes.join(' ') })
-      .map(([name, value]) => `<input type="hidden" name="${name}" value="${escape(value)}">`)
+      .map(([name, value]) => `<input type="hidden" name="${name}" value="${escapeHtml(value)}">`)
       .join('')
     return (
       `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Consent</title><link rel="icon" href="data:,">` +
       `<style>:root{color-scheme:light dark;font:16px/1.5 system-ui}main{max-width:26rem;margin:2rem auto;padding:0 1rem}` +
       `.buttons{display:grid;grid-template-columns:1fr 1fr;gap:1rem}button,a{font:inherit;padding:.6rem;border-radius:.5rem;border:1px solid #8888;` +
       `text-align:center;text-decoration:none;color:inherit;background:transparent}h1{font-size:1.25rem;overflow-wrap:anywhere}</style>` +
-      `<main><h1>${escape(new URL(origin).host)}</h1><p>wants to use your flight ticket <small>${escape(this.#options.token())}</small></p>` +
+      `<main><h1>${escapeHtml(new URL(origin).host)}</h1><p>wants to use your flight ticket <small>${escapeHtml(this.#options.token())}</small></p>` +
       `<p>It will be able to</p><ul>${lines}</ul><p>It will not see your name, price or seat. The grant ends after one day.</p>` +
-      `<form method="post" action="/allow">${hidden}<div class="buttons"><a href="${escape(origin)}/">Deny</a><button>Allow</button></div></form>` +
+      `<form method="post" action="/allow">${hidden}<div class="buttons"><a href="${escapeHtml(origin)}/">Deny</a><button>Allow</button></div></form>` +
       `<p><small>Demo wallet: its key is kept by this local page.</small></p></main></html>`
     )
   }
@@ -76,6 +76,6 @@ function askedOf({ audience = '', origin = '', scopes = '' }: Record<string, str
   return { audience, origin, scopes: list }
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }

@@ -165,10 +165,10 @@ export class Hotel {
 
   #page(): string {
     const rows = this.rebookings().map(
-      (row) => `<tr><td>${escape(row.booking)}<td>${escape(row.flight)}<td>${escape(row.delay)} min</tr>`,
+      (row) => `<tr><td>${escapeHtml(row.booking)}<td>${escapeHtml(row.flight)}<td>${escapeHtml(row.delay)} min</tr>`,
     )
     const calls = this.requests().map(
-      (row) => `<tr><td>${escape(row.node)}<td>term ${escape(row.term)}<td>${escape(row.status)}</tr>`,
+      (row) => `<tr><td>${escapeHtml(row.node)}<td>term ${escapeHtml(row.term)}<td>${escapeHtml(row.status)}</tr>`,
     )
     return (
       `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Hotel</title><link rel="icon" href="data:,">` +
@@ -185,6 +185,6 @@ function headerOf(request: FastifyRequest, name: string): string {
   return typeof value === 'string' ? value : ''
 }
 
-function escape(value: unknown): string {
+function escapeHtml(value: unknown): string {
   return String(value).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }

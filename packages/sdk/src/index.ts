@@ -3,7 +3,15 @@ export { attestGrant, type GrantParameters, signGrant } from './grant.ts'
 export { createIntegration, createSite, type Integration, type IntegrationOptions } from './integration.ts'
 export { loadNetwork, type Network, networkOf, type Trust } from './network.ts'
 export { type FactParameters, type IssuerParameters, publish, readPlace, signFact } from './publish.ts'
-export { type ActParameters, act, type QueryParameters, query, type Result } from './query.ts'
+export { type ActParameters, act, type QueryParameters, query, type Result, type SignedRequest } from './query.ts'
 export { resolve } from './resolve.ts'
+export {
+  formatSavedProof,
+  parseSavedProof,
+  type SavedProof,
+  savedProofShape,
+  saveProof,
+  verifySavedProof,
+} from './saved-proof.ts'
 export type { Site } from './site.ts'
 export { assertProof, type Check, type Expected, type Proof, verifyAnswerProof } from './verify.ts'

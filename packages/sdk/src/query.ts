@@ -11,8 +11,11 @@ import {
   digestOf,
   formatTokenRef,
   Grant,
+  type Hex,
+  isSmartLayerError,
   memberOf,
   type PlacementInfo,
+  parseContent,
   parseTokenRef,
   Query,
   queryRequestShape,
@@ -44,12 +47,20 @@ export type QueryParameters = CallOptions & {
   readonly minN?: bigint
 }
 
+export type SignedRequest =
+  | { readonly kind: 'query'; readonly message: Query; readonly signature: Hex }
+  | { readonly kind: 'action'; readonly message: ActionMessage; readonly signature: Hex }
+
 /** What was answered, why it can be believed, and which nodes were tried. */
 export type Result<T> = {
   readonly value: T
   readonly proof: Proof
   readonly answer: Answer
   readonly expected: Expected
+  /** The signed request that was answered; with the answer and the placement it proves the answer to others. */
+  readonly request: SignedRequest
+  /** The placement whose replicas were asked. */
+  readonly placement: PlacementInfo
   readonly node: Address
   readonly tried: readonly { readonly node: Address; readonly error: string | undefined }[]
 }
@@ -74,10 +85,9 @@ export async function query<T = unknown>(site: Site, parameters: QueryParameters
     const request = { query: message, signature: site.signer.sign(digest), args, grant: parameters.grant }
     const url = `${api}/v1/tokens/${encodeURIComponent(parameters.token)}/query`
     const answer = await post(url, queryRequestShape.toJson(request), answerShape, parameters)
-    return {
-      answer,
-      expected: expectedOf(site, place, { token, method: parameters.method, requestHash: toHex(digest) }),
-    }
+    const asked = { token, method: parameters.method, requestHash: toHex(digest), minN: message.minN }
+    const signed = { kind: 'query', message, signature: request.signature } as const
+    return { answer, request: signed, expected: expectedOf(site, place, asked) }
   })
 }
 
@@ -111,56 +121,73 @@ export async function act(site: Site, parameters: ActParameters): Promise<Result
     const url = `${api}/v1/tokens/${encodeURIComponent(parameters.token)}/actions`
     const options = { ...parameters, timeoutMs: parameters.timeoutMs ?? ACTION_TIMEOUT_MS }
     const answer = await post(url, actionRequestShape.toJson(request), answerShape, options)
-    return {
-      answer,
-      expected: expectedOf(site, current, { token, method: parameters.name, requestHash: toHex(digest) }),
-    }
+    const asked = { token, method: parameters.name, requestHash: toHex(digest), minN: 0n }
+    const signed = { kind: 'action', message, signature: request.signature } as const
+    return { answer, request: signed, expected: expectedOf(site, current, asked) }
   })
 }
 
-type Ask = (place: PlacementInfo, api: string) => Promise<{ answer: Answer; expected: Expected }>
+type Asked = { readonly answer: Answer; readonly expected: Expected; readonly request: SignedRequest }
+type Ask = (place: PlacementInfo, api: string) => Promise<Asked>
 
 async function onReplicas<T>(
   site: Site,
   { token, signal, timeoutMs }: QueryParameters | ActParameters,
   ask: Ask,
 ): Promise<Result<T>> {
+  const id = formatTokenRef(parseTokenRef(token))
   const tried: { node: Address; error: string | undefined }[] = []
   let last: unknown
   for (let attempt = 1; attempt <= TRIES; attempt++) {
-    const place = await resolve(site, formatTokenRef(parseTokenRef(token)), { signal, timeoutMs })
+    const place = await resolve(site, id, { signal, timeoutMs })
     // Nodes of a token that was placed just now may need a moment: after one round they are asked again.
     const node = choose(site, place, tried) ?? choose(site, place, [])
     if (!node) break
     if (attempt > place.certified.placement.replicas.length)
       await new Promise((done) => setTimeout(done, ROUND_WAIT_MS))
-    try {
-      const result = await askOne<T>(site, { place, node, ask })
-      return { ...result, tried: [...tried, { node, error: undefined }] }
-    } catch (error) {
-      if (!(error instanceof SmartLayerError) || isFinal(error)) throw error
-      last = error
-      tried.push({ node, error: error.code })
-      site.placements.delete(token)
-    }
+    const asked = await askOne<T>(site, { place, node, ask })
+    if ('result' in asked) return { ...asked.result, tried: [...tried, { node, error: undefined }] }
+    last = asked.error
+    tried.push({ node, error: asked.error.code })
+    site.placements.delete(id)
   }
   throw last ?? SmartLayerError.of('placement.none', { token })
 }
 
+type OneAsked<T> = { readonly result: Omit<Result<T>, 'tried'> } | { readonly error: SmartLayerError }
+
+/** A verified result, or why another node is worth asking. Throws what no other node would answer differently. */
 async function askOne<T>(
   site: Site,
   { place, node, ask }: { place: PlacementInfo; node: Address; ask: Ask },
-): Promise<Omit<Result<T>, 'tried'>> {
+): Promise<OneAsked<T>> {
   const member = memberOf(site.network.membership, node)
-  if (!member) throw SmartLayerError.of('node.unknown', { node })
+  if (!member) return { error: SmartLayerError.of('node.unknown', { node }) }
   const started = site.clock.now()
-  const { answer, expected } = await ask(place, member.api)
-  const taken = Number(site.clock.now() - started)
-  const before = site.latencies.get(node) ?? taken
-  site.latencies.set(node, before + NEW_LATENCY_SHARE * (taken - before))
-  const proof = verifyAnswerProof(answer, { ...expected, now: site.clock.now() }, site.network, site.crypto)
-  assertProof(proof)
-  return { value: JSON.parse(answer.result) as T, proof, answer, expected, node }
+  let asked: Asked
+  try {
+    asked = await ask(place, member.api)
+  } catch (error) {
+    if (!isSmartLayerError(error) || isFinal(error)) throw error
+    return { error }
+  }
+  noteLatency(site, node, Number(site.clock.now() - started))
+  const { answer, request } = asked
+  const expected = { ...asked.expected, now: site.clock.now() }
+  const proof = verifyAnswerProof(answer, expected, site.network, site.crypto)
+  try {
+    assertProof(proof)
+    const value = parseContent(answer.result) as T
+    return { result: { value, proof, answer, expected, request, placement: place, node } }
+  } catch (error) {
+    if (!isSmartLayerError(error)) throw error
+    return { error } // also a kind that is final elsewhere: this node lies, another one may not
+  }
+}
+
+function noteLatency({ latencies }: Site, node: Address, takenMs: number): void {
+  const before = latencies.get(node) ?? takenMs
+  latencies.set(node, before + NEW_LATENCY_SHARE * (takenMs - before))
 }
 
 /** Two replicas at random, the quicker of them; those that failed before are left out. */
@@ -172,21 +199,19 @@ function choose(site: Site, { certified }: PlacementInfo, tried: readonly { node
   return (site.latencies.get(a) ?? 0) <= (site.latencies.get(b) ?? 0) ? a : b
 }
 
-/** What no other node would answer differently; proofs that fail and nodes that do not serve are worth another try. */
+/** What no other node would answer differently. A node that does not (yet) know the token is worth another try. */
 function isFinal(error: SmartLayerError): boolean {
-  if (error.code.startsWith('attestation.') || error.code.startsWith('journal.') || error.code === 'node.unknown')
-    return false
-  return !error.retryable
+  return !error.retryable && !error.code.startsWith('journal.') && error.code !== 'node.unknown'
 }
 
 function expectedOf(
   site: Site,
   place: PlacementInfo,
-  { token, method, requestHash }: { token: `0x${string}`; method: string; requestHash: `0x${string}` },
+  asked: Pick<Required<Expected>, 'token' | 'method' | 'requestHash' | 'minN'>,
 ): Expected {
   const { scriptHash, certified, lease } = place
   const audience = site.signer.address
-  return { token, scriptHash, method, audience, requestHash, certified, lease, now: site.clock.now() }
+  return { ...asked, scriptHash, audience, certified, lease, now: site.clock.now() }
 }
 
 function grantHash(site: Site, grant: AttestedGrant | undefined): `0x${string}` {

@@ -4,6 +4,7 @@ import {
   checkPlacement,
   checkRenewal,
   faultsTolerated,
+  formatTokenRef,
   homeOf,
   instanceOf,
   type PlacementInfo,
@@ -22,12 +23,13 @@ const ELECTION_WAIT_MS = 250
 
 /** The placement in force. Waits while an executor is being elected. Throws `placement.none`, `quorum.not_reached`. */
 export async function resolve(site: Site, token: string, options: CallOptions = {}): Promise<PlacementInfo> {
-  const known = site.placements.get(token)
+  const id = formatTokenRef(parseTokenRef(token))
+  const known = site.placements.get(id)
   if (known && site.clock.now() + site.network.epsilonMs < leaseEnd(known)) return known
   for (let attempt = 1; ; attempt++) {
     try {
-      const found = await ask(site, token, options)
-      site.placements.set(token, found)
+      const found = await ask(site, id, options)
+      site.placements.set(id, found)
       return found
     } catch (error) {
       const electing = error instanceof SmartLayerError && error.code === 'placement.none'

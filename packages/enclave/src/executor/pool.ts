@@ -177,6 +177,7 @@ export class ExecutorPool implements Sandbox {
         '--disallow-code-generation-from-strings',
         `--max-old-space-size=${EXECUTOR_LIMITS.heapMegabytes}`,
         '--max-semi-space-size=1',
+        '--optimize-for-size',
         '--conditions=source',
         '--disable-warning=ExperimentalWarning',
       ],

@@ -47,6 +47,7 @@ export class Engine {
     const prelude = this.#guest.write(PRELUDE)
     const result = evaluate(this.#guest, prelude)
     if (this.#guest.exports.qjs_is_exception(result)) throw new Error('the prelude failed')
+    this.#guest.reserve(ENGINE_LIMITS.baseHeadroomBytes)
     this.#base = takeBaseImage(this.#guest)
   }
 
@@ -66,7 +67,7 @@ export class Engine {
       if (!guest.exports.qjs_is_function(callFunction)) {
         return { threw: `the script must set globalThis.${TOKEN_GLOBAL} = { ${TOKEN_CALL}(method, input) }` }
       }
-      guest.exports.wasm_free(guest.allocate(ENGINE_LIMITS.headroomBytes))
+      guest.reserve(ENGINE_LIMITS.headroomBytes)
       return { output: '' }
     })
     if (outcome.status !== 'ok') return outcome

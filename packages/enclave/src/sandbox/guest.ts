@@ -92,6 +92,11 @@ export class Guest {
     return at
   }
 
+  /** Makes sure that `bytes` bytes are free without growing. Throws GuestOutOfMemory. */
+  reserve(bytes: number): void {
+    this.exports.wasm_free(this.allocate(bytes))
+  }
+
   /** Writes 32-bit words into new guest memory. */
   writeWords(words: readonly number[]): Pointer {
     const at = this.allocate(words.length * 4)

@@ -74,10 +74,19 @@ function changedUntil(memory: Uint8Array, base: BaseImage, at: number): number {
 
 function pageChanged(page: Uint8Array, base: BaseImage, at: number): boolean {
   if (at >= base.top) return !isZero(page)
-  const before = base.bytes.subarray(at - base.from, at - base.from + PAGE_BYTES)
-  return page.some((byte, index) => byte !== before[index])
+  const now = wordsOf(page)
+  const before = wordsOf(base.bytes.subarray(at - base.from, at - base.from + PAGE_BYTES))
+  for (let i = 0; i < now.length; i++) if (now[i] !== before[i]) return true
+  return false
 }
 
-function isZero(bytes: Uint8Array): boolean {
-  return bytes.every((byte) => byte === 0)
+function isZero(page: Uint8Array): boolean {
+  const words = wordsOf(page)
+  for (let i = 0; i < words.length; i++) if (words[i] !== 0) return false
+  return true
+}
+
+/** Pages start at multiples of their size, so they can be read a word at a time. */
+function wordsOf(page: Uint8Array): Int32Array {
+  return new Int32Array(page.buffer, page.byteOffset, page.byteLength / 4)
 }

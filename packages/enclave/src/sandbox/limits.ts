@@ -20,7 +20,9 @@ export const ENGINE_LIMITS = {
   /** Below QuickJS's stack limit, room for the native frames that it does not count; nothing deeper is ever written. */
   stackSlackBytes: 32 * 1024,
   /** Free memory that a loaded script has before its instance must grow; an instance that grew is replaced, about 1 ms. */
-  headroomBytes: 256 * 1024,
+  headroomBytes: 192 * 1024,
+  /** Free memory of the engine without a script: with the headroom, enough to load a small script without growing. */
+  baseHeadroomBytes: 288 * 1024,
   /** Source text of one script. */
   scriptBytes: 512 * 1024,
   /** JSON text handed to one call. */

@@ -22,4 +22,24 @@ export const apiErrors = {
     (f) => `Key ${f.key} was used with another body.`,
     'Use a new key for a new operation.',
   ),
+  'answer.malformed': entry<{ peer: string; detail: string }>(
+    'fault',
+    (f) => `${f.peer} answered in a form that cannot be read: ${f.detail}.`,
+    'Ask another node; this one does not speak the protocol.',
+  ),
+  'answer.not_replica': entry<{ node: string; term: bigint }>(
+    'fault',
+    (f) => `${f.node} answered, but is no replica of the placement of term ${f.term}.`,
+    'Ask a replica of the placement.',
+  ),
+  'answer.placement_ended': entry<{ ended: bigint; now: bigint }>(
+    'unavailable',
+    (f) => `The placement ended at ${f.ended}; it is ${f.now} here.`,
+    'Ask the anchors for the placement in force.',
+  ),
+  'answer.state_unconfirmed': entry<{ got: number; needed: number; n: bigint; root: string }>(
+    'fault',
+    (f) => `${f.got} replicas signed root ${f.root} at ${f.n}, ${f.needed} needed.`,
+    'Ask another replica; the state behind this answer is not that of a majority.',
+  ),
 } as const

@@ -2,9 +2,11 @@
 import {
   type Address,
   type AttestedGrant,
+  anchorsOf,
   type Crypto,
   canonicalJson,
   type Hex,
+  memberOf,
   memberShape,
   nobleCrypto,
   nobleSigner,
@@ -42,6 +44,8 @@ export async function connect(options: ServerOptions): Promise<SmartLayer> {
   const onChain = new Set(members.map((member) => canonicalJson(memberShape.toJson(member))))
   const stranger = network.membership.members.find((member) => !onChain.has(canonicalJson(memberShape.toJson(member))))
   if (stranger) throw SmartLayerError.of('node.unknown', { node: stranger.node })
+  const missing = anchorsOf({ ...network.membership, members }).find(({ node }) => !memberOf(network.membership, node))
+  if (missing) throw SmartLayerError.of('node.role', { node: missing.node, role: 'an anchor by the asked anchors' })
   return new SmartLayer(await createSite({ anchors, trust, signer, crypto, network }))
 }
 
