@@ -33,6 +33,9 @@ async function run(): Promise<void> {
   }
   process.on('SIGINT', end)
   process.on('SIGTERM', end)
+  // When the terminal's process is gone without a word, nothing is left behind either.
+  const parent = process.ppid
+  setInterval(() => process.ppid === parent || void end(), 1_000).unref()
   console.log(`
   Control Room   http://control.localhost:${demo.network.layout.controlPort}
   Car rental     ${demo.urls.rental}   ← use the ticket here

@@ -16,7 +16,7 @@ import {
 } from '@smartlayer/cli'
 import { fastCrypto } from '@smartlayer/node'
 import { type Address, formatTokenRef, type Hex, type Signer, serviceNodesOf } from '@smartlayer/protocol'
-import { connect, readMembers, type SmartLayer } from '@smartlayer/sdk/server'
+import { connect, readMembers, resolve, type SmartLayer } from '@smartlayer/sdk/server'
 import { Airline } from './airline.ts'
 import { Consent } from './consent.ts'
 import { Hotel } from './hotel.ts'
@@ -164,6 +164,9 @@ async function startSites(network: LocalNetwork, progress: LocalNetworkOptions['
     consentUrl: `http://wallet.localhost:${layout.consentPort}/`,
   })
   await rental.api.listen({ host: '127.0.0.1', port: layout.rentalPort })
+  // Asking where the ticket lives activates it, so that there is something to watch from the start.
+  const { certified } = await resolve(asRental.site, token)
+  progress('instance', `${certified.placement.replicas.length} replicas, term ${certified.placement.term}`)
   progress('sites', 'airline, hotel, car rental, consent')
   return new FlightDemo({
     network,

@@ -1,5 +1,5 @@
 /** A whole Smart Layer network on one machine: a chain, four anchors and six service nodes as real processes. */
-import { existsSync, mkdirSync, rmSync, unlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { identityKey, transportIdentity } from '@smartlayer/node'
 import { type Address, keccakText, nobleCrypto, SmartLayerError } from '@smartlayer/protocol'
@@ -59,6 +59,7 @@ export class LocalNetwork {
       snapshotEveryMs: SNAPSHOT_MS,
     })
     const [chain, bundles] = await Promise.all([chainStarted, bundleNode(join(folder, 'bundles'), patches)])
+    lock(folder, chain.pid)
     progress('chain', `${chain.url} · chain id ${chainId}`)
     const file = known ?? (await createNetwork(layout, chain, chainId, progress))
     const nodes = new Map(layout.nodes.map((place) => [place.name, nodeProcess(place, { chain, file, bundles })]))
@@ -187,17 +188,28 @@ function freshChainId(): number {
   return 7_000_000 + (Date.now() % 1_000_000)
 }
 
-/** One running network per folder. */
-function lock(folder: string): void {
+type LockFile = { readonly pid: number; readonly chainPid?: number | undefined }
+
+/** One running network per folder. A chain that outlived its killed supervisor is ended first. */
+function lock(folder: string, chainPid?: number): void {
   const path = join(folder, 'lock.json')
-  const holder = readJson<{ pid: number }>(path)
-  if (holder && holder.pid !== process.pid && isAlive(holder.pid)) {
-    throw SmartLayerError.of('process.failed', {
-      what: 'the network',
-      detail: `process ${holder.pid} runs one in ${folder} already`,
-    })
+  const holder = readJson<LockFile>(path)
+  if (holder && holder.pid !== process.pid) {
+    if (isAlive(holder.pid)) {
+      const detail = `process ${holder.pid} runs one in ${folder} already`
+      throw SmartLayerError.of('process.failed', { what: 'the network', detail })
+    }
+    if (holder.chainPid !== undefined && isAnvil(holder.chainPid)) process.kill(holder.chainPid, 'SIGKILL')
   }
-  writeDurably(path, JSON.stringify({ pid: process.pid }))
+  writeDurably(path, JSON.stringify({ pid: process.pid, chainPid } satisfies LockFile))
+}
+
+function isAnvil(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('anvil')
+  } catch {
+    return false // ended meanwhile
+  }
 }
 
 function unlock(folder: string): void {

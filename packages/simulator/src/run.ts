@@ -1,0 +1,210 @@
+/** Runs seeds: each twice with the same trace, first with faults, then healed until all agree. */
+import { fastCrypto } from '@smartlayer/node'
+import type { Hasher } from '@smartlayer/protocol'
+import { streamOf } from '@smartlayer/protocol'
+import type { Bug } from './bugs.ts'
+import type { Violation } from './checkers.ts'
+import { Faults } from './faults.ts'
+import { drawsOf } from './random.ts'
+import { type CounterState, SUBSET } from './script.ts'
+import { Issuer } from './workload.ts'
+import { type Actor, World } from './world.ts'
+
+export type Totals = {
+  drops: number
+  duplicates: number
+  crashes: number
+  partitions: number
+  clockSteps: number
+  entries: number
+  effects: number
+  events: number
+  virtualSeconds: number
+}
+export type SeedResult = {
+  readonly seed: number
+  readonly passed: boolean
+  readonly trace: string
+  readonly violation: Violation | undefined
+  readonly lastEvents: readonly string[]
+  readonly totals: Totals
+}
+export type Simulated = {
+  readonly passed: number
+  readonly failed: number
+  readonly seeds: readonly SeedResult[]
+  readonly totals: Totals
+}
+export type SimulateOptions = {
+  readonly seeds: number
+  readonly from: number
+  /** Facts that the issuer publishes. */
+  readonly steps?: number
+  /** Ports are changed for a bug here; source edits must have been planted before (see `plant`). */
+  readonly bug?: Bug | undefined
+  /** Ends each run at this virtual time in ms, to look at what happened before. */
+  readonly untilMs?: number | undefined
+  readonly onSeed?: (result: SeedResult) => void
+  /** Ends the series at the first seed that fails. */
+  readonly stopAtFailure?: boolean
+}
+
+const FACTS = 125
+const FAULTS_UNTIL_MS = 22_000
+const LIVENESS_MS = 20_000
+const LEAST_ENTRIES = 100
+
+/** Simulates `seeds` seeds from `from` on. Never throws for a violation: the result says what failed. */
+export async function simulate(options: SimulateOptions): Promise<Simulated> {
+  const { keccak } = (await fastCrypto()).crypto
+  const results: SeedResult[] = []
+  for (let seed = options.from; seed < options.from + options.seeds; seed++) {
+    const first = await runSeed(seed, keccak, options)
+    const again = first.passed ? await runSeed(seed, keccak, options) : first
+    const result = first.trace === again.trace ? first : differing(first, again)
+    results.push(result)
+    options.onSeed?.(result)
+    if (options.stopAtFailure && !result.passed) break
+  }
+  const failed = results.filter((result) => !result.passed).length
+  const totals = results.map((result) => result.totals).reduce(added, noTotals())
+  return { passed: results.length - failed, failed, seeds: results, totals }
+}
+
+async function runSeed(seed: number, keccak: Hasher, options: SimulateOptions): Promise<SeedResult> {
+  const { bug, steps = FACTS, untilMs } = options
+  const world = new World(seed, { keccak, seam: bug?.seam })
+  const faults = new Faults(world, { untilMs: FAULTS_UNTIL_MS, seam: bug?.seam })
+  for (const actor of world.actors) world.start(actor)
+  world.time.at(600, () => world.activate())
+  const draws = drawsOf(seed, 'issuer')
+  const issuer = new Issuer({
+    time: world.time,
+    trace: world.trace,
+    draws,
+    crypto: world.keys.crypto,
+    signer: world.issuer,
+    networkId: world.context.networkId,
+    easDomain: world.context.easDomain,
+    token: world.token,
+    facts: steps,
+    anchor: () => draws.pick(world.anchors).anchor,
+    broken: (detail) => world.checkers.fail('NO-BUGS', detail),
+  })
+  const watch = () => {
+    world.checkers.tick()
+    world.time.at(20, watch)
+  }
+  world.time.at(20, watch)
+  const broken = () => world.violation !== undefined
+  await world.time.run(Math.min(FAULTS_UNTIL_MS + 1, untilMs ?? Number.POSITIVE_INFINITY), broken)
+  const end = Math.min(FAULTS_UNTIL_MS + LIVENESS_MS, untilMs ?? Number.POSITIVE_INFINITY)
+  while (!broken() && world.time.now < end && !settled(world, issuer)) {
+    await world.time.run(Math.min(end, world.time.now + 200), broken)
+  }
+  if (!broken() && untilMs === undefined) checkEnd(world, issuer)
+  const { network, violation, trace } = world
+  const { drops, duplicates } = network
+  const totals = {
+    drops,
+    duplicates,
+    crashes: world.crashes,
+    partitions: faults.partitions,
+    clockSteps: faults.steps,
+    entries: world.checkers.entries.size,
+    effects: world.outside.done.size,
+    events: world.time.events,
+    virtualSeconds: Math.round(world.time.now / 1000),
+  }
+  return { seed, passed: !violation, trace: trace.hash, violation, lastEvents: [...trace.lastEvents], totals }
+}
+
+/** Replicas of the present placement that are honest. */
+function replicasOf(world: World): readonly Actor[] {
+  const placed = world.services
+    .flatMap(({ service }) => service?.instances[0]?.placement?.placement ?? [])
+    .reduce<{ term: bigint; replicas: readonly string[] }>((best, next) => (next.term > best.term ? next : best), {
+      term: 0n,
+      replicas: [],
+    })
+  return world.services.filter(
+    ({ signer }) => placed.replicas.includes(signer.address) && !world.byzantine.has(signer.address),
+  )
+}
+
+/** Everything published was applied by every honest replica of the placement, alike, and no effect is under way. */
+function settled(world: World, issuer: Issuer): boolean {
+  if (!issuer.done) return false
+  const replicas = replicasOf(world).map(({ service }) => service?.instances[0]?.replica)
+  if (replicas.length < 2) return false
+  return replicas.every((replica) => {
+    const state = replica?.state
+    if (!state || replica.head.hash !== replicas[0]?.head.hash) return false
+    const busy = state.effects.some(({ status }) => status === 'pending' || status === 'attempting')
+    return !busy && (state.data as unknown as CounterState).last === issuer.followed
+  })
+}
+
+function checkEnd(world: World, issuer: Issuer): void {
+  const { checkers, token, keys } = world
+  const { keccak } = keys.crypto
+  if (!settled(world, issuer)) {
+    const heads = replicasOf(world).map(
+      ({ name, service }) =>
+        `${name} at ${service?.instances[0]?.replica.head.n} fact ${JSON.stringify(service?.instances[0]?.replica.state?.data)}`,
+    )
+    const receipts = `${issuer.receipts.size} receipts, ${issuer.followed} facts to apply`
+    return checkers.fail(
+      'INV-LIVENESS',
+      `not settled ${LIVENESS_MS / 1000} s after healing: ${receipts}; ${heads.join('; ')}`,
+    )
+  }
+  const lane = token.rules.inputs.fact!.lane
+  const stream = streamOf(world.issuer.address, token.rules.tokenType, lane, keccak)
+  for (const [sequence, uid] of issuer.receipts) {
+    const key = `stream/${stream}/${String(sequence).padStart(20, '0')}`
+    const holders = world.anchors.filter(({ disk }) => {
+      const row = disk.get(key)
+      return row && JSON.parse(new TextDecoder().decode(row)).uid === uid
+    })
+    if (holders.length < 3) checkers.fail('INV-COMMIT', `fact ${sequence} has a receipt and ${holders.length} holders`)
+  }
+  for (const { name, service } of replicasOf(world)) {
+    const data = service!.instances[0]!.replica.state!.data as unknown as CounterState
+    if (data.gaps > 0) checkers.fail('INV-ORDER', `${name} applied ${data.gaps} facts of ${SUBSET} out of order`)
+    if (data.called + data.uncertain > data.asked) {
+      checkers.fail('INV-ONE-EXECUTOR', `${name} recorded more outcomes than effects were asked for`)
+    }
+  }
+  for (const [effect, times] of world.outside.done) {
+    if (times > 1) checkers.fail('INV-ONE-EXECUTOR', `effect ${effect} was done ${times} times at the outside system`)
+  }
+  if (issuer.receipts.size >= FACTS) {
+    if (checkers.entries.size < LEAST_ENTRIES) checkers.fail('INV-LIVENESS', `only ${checkers.entries.size} entries`)
+    if (world.outside.done.size === 0) checkers.fail('INV-LIVENESS', 'no effect was performed')
+  }
+}
+
+function differing(first: SeedResult, again: SeedResult): SeedResult {
+  const detail = `two runs of one seed differ: ${first.trace} and ${again.trace}`
+  return { ...again, passed: false, violation: again.violation ?? { invariant: 'NO-BUGS', atMs: 0, detail } }
+}
+
+function noTotals(): Totals {
+  return {
+    drops: 0,
+    duplicates: 0,
+    crashes: 0,
+    partitions: 0,
+    clockSteps: 0,
+    entries: 0,
+    effects: 0,
+    events: 0,
+    virtualSeconds: 0,
+  }
+}
+
+function added(a: Totals, b: Totals): Totals {
+  const keys = Object.keys(a) as (keyof Totals)[]
+  return Object.fromEntries(keys.map((key) => [key, a[key] + b[key]])) as Totals
+}
