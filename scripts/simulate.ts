@@ -13,6 +13,7 @@ const { values } = parseArgs({
     until: { type: 'string' },
     bug: { type: 'string' },
     'stop-at-failure': { type: 'boolean', default: false },
+    trace: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 })
@@ -34,6 +35,7 @@ const result = await simulate({
   bug,
   stopAtFailure: values['stop-at-failure'],
   onSeed: progress,
+  onEvent: values.trace ? (line) => console.log(line) : undefined,
   ...(values.steps === undefined ? {} : { steps: count(values.steps, 'steps') }),
   ...(values.until === undefined ? {} : { untilMs: count(values.until, 'until') }),
 })

@@ -28,7 +28,7 @@ const LANE = 'flights'
 const FIRST_TICKET = 1n
 
 /** What the demo made once and finds again: the contracts of both ticket types. */
-type DemoFile = { readonly contract: Address; readonly contractOnce: Address }
+type DemoFile = { readonly contract: Address; readonly contractOnce: Address; readonly scriptUri: string }
 
 type DemoParts = Pick<
   FlightDemo,
@@ -181,13 +181,13 @@ async function startSites(network: LocalNetwork, progress: LocalNetworkOptions['
   })
 
   async function publishTypes(): Promise<DemoFile> {
-    const contract = await publishType(airlineAccount, 'token.ts')
-    const contractOnce = await publishType(airlineAccount, 'token-once.ts')
-    progress('token', 'flight-ticket published')
-    return { contract, contractOnce }
+    const { contract, uri } = await publishType(airlineAccount, 'token.ts')
+    const once = await publishType(airlineAccount, 'token-once.ts')
+    progress('token', `flight-ticket published at ${uri}`)
+    return { contract, contractOnce: once.contract, scriptUri: uri }
   }
 
-  async function publishType(owner: ChainAccount, source: string): Promise<Address> {
+  async function publishType(owner: ChainAccount, source: string): Promise<{ contract: Address; uri: string }> {
     const contract = await deployFlightTicket(owner)
     const built = await buildToken({
       source: fileURLToPath(new URL(source, import.meta.url)),
@@ -197,9 +197,9 @@ async function startSites(network: LocalNetwork, progress: LocalNetworkOptions['
       outside: { hotel: { url: `http://127.0.0.1:${layout.hotelPort}`, signer: hotelSigner.address } },
       privateKey: key('airline'),
     })
-    await publishToken({ built, contract, tokenRegistry: file.contracts.tokenRegistry, owner, anchors })
+    const { uri } = await publishToken({ built, contract, tokenRegistry: file.contracts.tokenRegistry, owner, anchors })
     const nodes = serviceNodesOf(asAirline.site.network.membership)
     await setSecret(nodes, { contract, name: 'HOTEL_KEY', value: apiKey, owner: fast.signer(key('airline')), domain })
-    return contract
+    return { contract, uri }
   }
 }

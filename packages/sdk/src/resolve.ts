@@ -7,6 +7,7 @@ import {
   formatTokenRef,
   homeOf,
   instanceOf,
+  isSmartLayerError,
   type PlacementInfo,
   parseTokenRef,
   placementInfoShape,
@@ -32,8 +33,8 @@ export async function resolve(site: Site, token: string, options: CallOptions = 
       site.placements.set(id, found)
       return found
     } catch (error) {
-      const electing = error instanceof SmartLayerError && error.code === 'placement.none'
-      if (!electing || attempt >= ELECTION_TRIES) throw error
+      if (!isElecting(error) || attempt >= ELECTION_TRIES) throw error
+      options.signal?.throwIfAborted()
       await new Promise((done) => setTimeout(done, ELECTION_WAIT_MS))
     }
   }
@@ -57,7 +58,7 @@ async function ask(site: Site, token: string, options: CallOptions): Promise<Pla
   if (newest) return newest
   const refusal = agreedRefusal(asked, tolerated)
   if (refusal) throw refusal
-  const got = valuesOf(asked).length
+  const got = asked.filter((answer) => 'value' in answer || isElecting(answer.error)).length
   throw got >= needed ? SmartLayerError.of('placement.none', { token }) : notReached(asked, { got, needed })
 }
 
@@ -75,6 +76,10 @@ function inForce(site: Site, token: string, info: PlacementInfo): PlacementInfo 
   const renewed = lease?.renew.placement === placed.value && accepted(checkRenewal(lease, home, door))
   const counting = { ...info, lease: renewed ? lease : undefined }
   return clock.now() <= leaseEnd(counting) + network.epsilonMs ? counting : undefined
+}
+
+function isElecting(error: unknown): boolean {
+  return isSmartLayerError(error) && error.code === 'placement.none'
 }
 
 function byTermThenLease(a: PlacementInfo, b: PlacementInfo): number {

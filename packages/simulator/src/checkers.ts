@@ -81,6 +81,7 @@ export class Checkers {
 
   /** A request leaves for the outside system: only under a lease that outlasts it, and never beside another term's. */
   requested(life: Life, { term, timeoutMs }: OutboundRequest): void {
+    if (this.#options.byzantine.has(life.node)) return
     const { time, epsilonMs, leaseMs } = this.#options
     const holder = this.#holders.get(life.node)
     const now = wallClock(time, this.#options.skewOf(life.node))

@@ -82,7 +82,7 @@ export class Disk {
     const done = this.#pending
     this.#pending = []
     for (const { writes, resolve, reject } of done) {
-      if (this.failing) reject(SmartLayerError.of('store.failed', { detail: 'the disk does not answer' }))
+      if (this.failing) reject(SmartLayerError.of('store.failed', { operation: 'write' }))
       else {
         this.#apply(writes)
         resolve()

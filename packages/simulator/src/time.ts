@@ -7,9 +7,14 @@ type Event = { readonly at: number; readonly order: number; readonly run: () => 
 /** A rolling hash of all that happened, and the last events in words. */
 export class Trace {
   readonly last: string[] = []
+  readonly #listen: ((line: string) => void) | undefined
   count = 0
   #a = 0x811c9dc5
   #b = 0x2545f491
+
+  constructor(listen?: (line: string) => void) {
+    this.#listen = listen
+  }
 
   /** `text` says what happened; `body` only moves the hash. */
   note(now: number, text: string, body = ''): void {
@@ -17,6 +22,7 @@ export class Trace {
     const line = `${now.toFixed(1).padStart(9)} ${text}`
     this.#a = hashText(body, hashText(line, this.#a))
     this.#b = hashText(line, Math.imul(this.#b, 31) ^ body.length)
+    this.#listen?.(line)
     this.last.push(line)
     if (this.last.length > 2 * LAST_EVENTS) this.last.splice(0, LAST_EVENTS)
   }

@@ -36,7 +36,10 @@ export const ANCHORS = 4
 export const SERVICES = 6
 const REGISTRY: Address = `0x${'a0'.repeat(20)}`
 
-export type WorldOptions = { readonly keccak: Hasher; readonly seam?: 'no-fsync' | 'clock-beyond-bound' | undefined }
+export type WorldOptions = { readonly keccak: Hasher; readonly seam?: 'no-fsync' | 'clock-beyond-bound' | undefined
+  /** Hears of every event, in words. */
+  readonly onEvent?: ((line: string) => void) | undefined
+}
 
 /** One registered node: what outlives its crashes, and the life it lives now. */
 export type Actor = {
@@ -53,7 +56,7 @@ export type Actor = {
 export class World {
   readonly seed: number
   readonly time = new VirtualTime()
-  readonly trace = new Trace()
+  readonly trace: Trace
   readonly keys: KeyRing
   readonly network: SimNetwork
   readonly outside: OutsideSystem
@@ -67,8 +70,9 @@ export class World {
   crashes = 0
   violation: Violation | undefined
 
-  constructor(seed: number, { keccak, seam }: WorldOptions) {
+  constructor(seed: number, { keccak, seam, onEvent }: WorldOptions) {
     this.seed = seed
+    this.trace = new Trace(onEvent)
     this.keys = new KeyRing(keccak)
     const { time, trace } = this
     const draws = drawsOf(seed, 'network')

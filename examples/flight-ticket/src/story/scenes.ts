@@ -132,11 +132,7 @@ async function refusal(attempt: () => Promise<unknown>): Promise<string> {
 export const SCENES: readonly Scene[] = [
   {
     name: 'token published: script by contract, hash and signature',
-    async play({ demo }) {
-      const { contract } = demo.file
-      const statuses = await fetch(`${demo.network.layout.nodes[0]!.api}/v1/network`).then((r) => r.json())
-      return { contract, registry: statuses.registry }
-    },
+    play: published,
   },
   {
     name: 'ticket issued: minted on chain and attested',
@@ -241,6 +237,26 @@ export const SCENES: readonly Scene[] = [
   },
   { name: 'two entries at one place: the fork is proven and the stream is frozen', play: forked },
 ]
+
+/** The file is found by the contract alone; a changed or unsigned copy is refused, and the refusal says where. */
+async function published({ demo }: Stage): Promise<Evidence> {
+  const { contract, scriptUri } = demo.file
+  const { api } = demo.network.layout.nodes[0]!
+  const text = await (await fetch(`${api}/ipfs/${scriptUri.replace('ipfs://', '')}`)).text()
+  const refused = async (copy: string) => {
+    const headers = { 'content-type': 'application/octet-stream' }
+    const response = await fetch(`${api}/v1/scripts`, { method: 'POST', headers, body: new TextEncoder().encode(copy) })
+    return (await response.json()) as { code?: string; detail?: string }
+  }
+  const tampered = await refused(text.replace('Flight ticket', 'Flight tickets'))
+  const unsigned = await refused(text.replace(/<ds:Signature[\s\S]*<\/ds:Signature>/, ''))
+  expect(
+    tampered.code === 'script.signature_invalid' && /^Line \d+, column \d+/.test(tampered.detail ?? ''),
+    `tampered: ${tampered.code}`,
+  )
+  expect(unsigned.code === 'script.unsigned', `unsigned: ${unsigned.code}`)
+  return { contract, scriptUri, tampered: tampered.detail, unsigned: unsigned.code }
+}
 
 async function refusedFacts({ demo, lastDelay }: Stage): Promise<Evidence> {
   expect(lastDelay, 'no delay was published')

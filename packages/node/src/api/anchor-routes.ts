@@ -17,6 +17,7 @@ import {
   streamPageShape,
   subsetHeadShape,
 } from '@smartlayer/protocol'
+import { decodeTokenScript, verifyTokenScript } from '@smartlayer/tokenscript'
 import type { FastifyRequest } from 'fastify'
 import type { AnchoringNode } from '../anchoring-node.ts'
 import { JOURNAL_PAGE_LIMIT } from '../journal/journal-service.ts'
@@ -60,6 +61,8 @@ export function anchorRoutes(api: Api, node: AnchoringNode, scripts: ScriptStore
   api.post('/v1/scripts', async (request, reply) => {
     if (!Buffer.isBuffer(request.body))
       throw SmartLayerError.of('api.body_invalid', { detail: 'send the file as application/octet-stream' })
+    // Only whole and signed files are kept; who may sign for a contract is decided when the chain names the file.
+    verifyTokenScript(decodeTokenScript(request.body))
     const cid = await scripts.put(request.body)
     return send(reply, scriptInfoShape, { cid, scriptHash: keccakOfBytes(request.body) })
   })

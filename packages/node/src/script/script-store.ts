@@ -7,7 +7,7 @@ import type { Store } from '../ports/store.ts'
 /** Largest script file, in bytes. */
 export const SCRIPT_LIMIT = 1_000_000
 /** Scripts that one anchor keeps. */
-const SCRIPT_COUNT_LIMIT = 10_000
+const SCRIPT_COUNT_LIMIT = 1_000
 const PREFIX = 'script/'
 
 export class ScriptStore implements Content {

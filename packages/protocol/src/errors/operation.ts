@@ -62,6 +62,16 @@ export const operationErrors = {
     (f) => `Port ${f.port} (${f.what}) is in use by another program.`,
     'Stop that program or choose other ports with --port-base.',
   ),
+  'cli.usage': entry<{ detail: string }>(
+    'invalid',
+    (f) => `The command line is not understood: ${f.detail}.`,
+    'Run sl --help, or sl COMMAND --help, for every command with examples.',
+  ),
+  'file.unreadable': entry<{ path: string; reason: string }>(
+    'missing',
+    (f) => `${f.path} cannot be used: ${f.reason}.`,
+    'Name an existing file that you may read.',
+  ),
   'platform.unsupported': entry<{ platform: string }>(
     'invalid',
     (f) => `Smart Layer does not run on ${f.platform} yet.`,

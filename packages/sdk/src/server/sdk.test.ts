@@ -3,17 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Answer, isSmartLayerError, nobleCrypto, nobleSigner, type PlacementInfo } from '@smartlayer/protocol'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import {
-  createIntegration,
-  formatSavedProof,
-  loadNetwork,
-  networkOf,
-  parseSavedProof,
-  readPlace,
-  resolve,
-  saveProof,
-  verifySavedProof,
-} from '../index.ts'
+import { createIntegration, loadNetwork, readPlace, resolve } from '../index.ts'
 import { Issuer } from './issuer.ts'
 import { fileOutbox } from './outbox.ts'
 import { CONTRACT, FakeNetwork, keyOf, type Manners, RESULT, TOKEN } from './testing/fake-network.ts'
@@ -213,6 +203,15 @@ describe('resolve', () => {
     expect(performance.now() - started).toBeLessThan(1_000)
   })
 
+  it('waits while an executor is elected', async () => {
+    const site = (await connect()).site
+    let asked = 0
+    for (const i of [0, 1, 2, 3]) {
+      net.manners[i]!.placement = (info) => (++asked > 6 ? info : net.placement({ term: 4n, expires: 1_000n }))
+    }
+    expect((await resolve(site, TOKEN)).certified.placement.term).toBe(5n)
+  })
+
   it('says which anchor failed how when too few answer', async () => {
     const site = (await connect()).site
     for (const i of [0, 1, 3]) net.manners[i]!.dead = true
@@ -293,39 +292,5 @@ describe('publishing', () => {
       net.manners[0]!.sequence = () => lie
       expect((await readPlace(site, parameters, 'LH454')).stream.sequence).toBe(1n)
     }
-  })
-})
-
-describe('a saved proof', () => {
-  async function saved() {
-    const { site, query } = await connect()
-    return parseSavedProof(formatSavedProof(saveProof(site, await query({ token: TOKEN, method: 'status' }))))
-  }
-
-  it('is verified offline, and says by whose members', async () => {
-    const file = await saved()
-    await net.stop()
-    const trusted = verifySavedProof(file, nobleCrypto, networkOf(net.info, nobleCrypto))
-    expect([trusted.ok, trusted.checks[0]?.detail]).toEqual([true, 'judged by the network that the verifier trusts'])
-    expect(verifySavedProof(file, nobleCrypto).checks[0]?.detail).toBe(
-      'judged by the members that the file itself names',
-    )
-  })
-
-  it('fails with the reason when anything in it was changed', async () => {
-    const file = await saved()
-    const verdict = (changed: object) => verifySavedProof({ ...file, ...changed }, nobleCrypto).code
-    const { request } = file
-    const other = { ...request, message: { ...request.message, audience: CONTRACT } }
-    expect(verdict({})).toBeUndefined()
-    expect(verdict({ answer: { ...file.answer, result: '{}' } })).toBe('attestation.content')
-    expect(verdict({ request: other })).toBe('request.signature')
-    expect(verdict({ receivedAt: file.receivedAt + 400_000n })).toBe('answer.placement_ended')
-    expect(verdict({ placement: { ...file.placement, token: TOKEN.replace(/7$/, '8') } })).toBe('request.signature')
-    expect(verdict({ placement: net.placement({}, [0, 1]) })).toBe('election.votes')
-  })
-
-  it('is refused when it is no such file', () => {
-    for (const text of ['', '{}', '{"format":"other"}']) expect(() => parseSavedProof(text)).toThrow(/expected/)
   })
 })

@@ -111,7 +111,9 @@ export class FakeNetwork {
   /** Nodes 0–3 are anchors, 4–6 replicas, 7 a service node outside the placement. */
   async start(): Promise<void> {
     for (const [i] of this.signers.entries()) {
-      const server = createServer((request, response) => void this.#serve(i, request, response))
+      const server = createServer((request, response) => {
+        this.#serve(i, request, response).catch(() => request.socket.destroy()) // its caller gave up, or sent no JSON
+      })
       await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
       this.#servers.push(server)
     }
