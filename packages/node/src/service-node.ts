@@ -123,8 +123,8 @@ export class ServiceNode {
     post.on('renewed', (from, { instance, renew, signature }) =>
       this.#hosted.get(instance)?.renewed(from, renew, signature),
     )
-    post.on('refused', (from, { instance, about, code }) => {
-      if (about === 'proposal' || about === 'certificate') this.#hosted.get(instance)?.refused(from, code)
+    post.on('refused', (from, { instance, about, code, facts }) => {
+      if (about === 'proposal' || about === 'certificate') this.#hosted.get(instance)?.refused(from, code, facts)
     })
     post.on('action-request', (_, { instance, action, signature, grant, args }) => {
       const hosted = this.#hosted.get(instance)

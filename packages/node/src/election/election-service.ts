@@ -11,6 +11,7 @@ import {
   type Home,
   homeOf,
   learnPlacement,
+  leasedUntil,
   memberOf,
   Placement,
   placementHash,
@@ -68,7 +69,10 @@ export class ElectionService {
         signature: this.#sign(Report, sign),
         certificate: known?.certificate,
       }
-      return { record: next, perform: () => this.#post.send(from, { type: 'report', signed }) }
+      return {
+        record: next,
+        perform: () => this.#post.send(from, { type: 'report', signed, leasedUntil: leasedUntil(next) }),
+      }
     })
   }
 

@@ -31,8 +31,11 @@ import type { RecordBook } from './record-book.ts'
 /** One election that this anchor runs. */
 type Attempt = {
   readonly term: bigint
-  readonly startedAt: number
   readonly reports: Map<Address, { signed: SignedReport; verified: VerifiedReport }>
+  /** When the turn is over, by the monotonic clock. */
+  deadline: number
+  /** The end of the last lease that binds one of the reporting anchors, as they say. */
+  leasedUntil: bigint
   placement: Placement | undefined
   hash: Bytes32 | undefined
   readonly votes: Map<Address, Hex>
@@ -54,7 +57,7 @@ export class ProposerService {
     this.#ports = ports
     this.#context = context
     this.#parts = parts
-    parts.post.on('report', (from, message) => this.#report(from, message.signed))
+    parts.post.on('report', (from, message) => this.#report(from, message.signed, message.leasedUntil))
     parts.post.on('vote', (from, message) => this.#vote(from, message))
     this.#timer = ports.clock.after(0, () => this.#tick())
   }
@@ -97,7 +100,7 @@ export class ProposerService {
     const vacancy = known?.term === record.term ? known : { term: record.term, since: now }
     this.#vacancies.set(instance, vacancy)
     const attempt = this.#attempts.get(instance)
-    if (attempt && now - attempt.startedAt < this.#turnMs) return this.#push(token, attempt)
+    if (attempt && now < attempt.deadline) return this.#push(token, attempt)
     this.#attempts.delete(instance)
     const { term, turns } = this.#nextTurn(instance, record.term)
     // When a later term than that of the last placement was prepared, its proposer is at work: it gets its turn first.
@@ -119,11 +122,11 @@ export class ProposerService {
   }
 
   #begin(token: LoadedToken, term: bigint): void {
-    const startedAt = this.#ports.clock.monotonic()
     const attempt: Attempt = {
       term,
-      startedAt,
       reports: new Map(),
+      deadline: this.#ports.clock.monotonic() + this.#turnMs,
+      leasedUntil: 0n,
       placement: undefined,
       hash: undefined,
       votes: new Map(),
@@ -135,31 +138,52 @@ export class ProposerService {
   /** Sends what the attempt still waits for; repeating it is harmless. */
   #push(token: LoadedToken, attempt: Attempt): void {
     const { instance } = token
-    const { anchors } = this.#parts.election.home(instance)
-    if (!attempt.placement) return this.#parts.post.sendAll(anchors, { type: 'prepare', instance, term: attempt.term })
+    const { anchors, quorum } = this.#parts.election.home(instance)
+    if (attempt.reports.size < quorum) {
+      return this.#parts.post.sendAll(anchors, { type: 'prepare', instance, term: attempt.term })
+    }
+    attempt.placement ??= this.#compose(token, attempt)
+    if (!attempt.placement) return
+    attempt.hash ??= placementHash(attempt.placement, this.#context.domain, this.#ports.identity.crypto.keccak)
     const reports = [...attempt.reports.values()].map(({ signed }) => signed)
     this.#parts.post.sendAll(anchors, { type: 'placement-proposal', placement: attempt.placement, reports })
   }
 
-  #report(from: Address, signed: SignedReport): void {
+  #report(from: Address, signed: SignedReport, leased: bigint): void {
     const { instance, term } = signed.report
     const attempt = this.#attempts.get(instance)
     const token = this.#watched.get(instance)
-    if (!attempt || !token || attempt.term !== term || attempt.placement) return
     const home = this.#parts.election.home(instance)
+    if (!attempt || !token || attempt.term !== term || attempt.reports.size >= home.quorum) return
     const verified = this.#parts.election.verifyReport(signed, home)
     if (!verified || verified.anchor !== from) return
     attempt.reports.set(from, { signed, verified })
+    this.#noteLease(attempt, leased)
     if (attempt.reports.size < home.quorum) return
-    attempt.placement = this.#compose(token, attempt)
-    if (!attempt.placement) return
-    const { domain } = this.#context
-    attempt.hash = placementHash(attempt.placement, domain, this.#ports.identity.crypto.keccak)
+    const waitMs = Math.max(0, Number(this.#readyAt(attempt) - this.#ports.clock.now()))
+    attempt.deadline = this.#ports.clock.monotonic() + waitMs + this.#turnMs
     this.#push(token, attempt)
   }
 
-  #compose({ instance }: LoadedToken, { term, reports }: Attempt): Placement | undefined {
-    const { epsilonMs, leaseMs } = this.#context.parameters
+  /** A proposal that comes while one of its voters is still bound would split the votes, and bind the others for nothing. */
+  #noteLease(attempt: Attempt, leased: bigint): void {
+    const { leaseMs, epsilonMs } = this.#context.parameters
+    const longest = this.#ports.clock.now() + BigInt(leaseMs + 2 * epsilonMs) // no honest anchor is bound for longer
+    const until = leased < longest ? leased : longest
+    if (until > attempt.leasedUntil) attempt.leasedUntil = until
+  }
+
+  /** From then on every reporting anchor sees its leases over, however its clock differs from ours. */
+  #readyAt({ leasedUntil: until }: Attempt): bigint {
+    return until === 0n ? 0n : until + BigInt(2 * this.#context.parameters.epsilonMs) + 1n
+  }
+
+  /** Undefined while leases may still run, and while no service node is healthy. */
+  #compose({ instance }: LoadedToken, attempt: Attempt): Placement | undefined {
+    const { term, reports } = attempt
+    const { leaseMs } = this.#context.parameters
+    const now = this.#ports.clock.now()
+    if (now < this.#readyAt(attempt)) return undefined
     const replicas = this.#eligible(instance)
     const executor = replicas[0]
     if (!executor) return undefined
@@ -168,10 +192,6 @@ export class ProposerService {
       [...reports.values()].map((r) => r.verified),
       term,
     )
-    const now = this.#ports.clock.now()
-    const until = leasedUntil(record)
-    const earliest = until === 0n ? now : until + BigInt(epsilonMs) + 1n
-    const notBefore = earliest > now ? earliest : now
     return {
       instance,
       term,
@@ -182,8 +202,8 @@ export class ProposerService {
       headTerm: head.term,
       headN: head.n,
       headHash: head.hash,
-      notBefore,
-      expires: notBefore + BigInt(leaseMs),
+      notBefore: now,
+      expires: now + BigInt(leaseMs),
     }
   }
 

@@ -139,7 +139,8 @@ export class Executor {
       if (this.#head.term < this.#parts.lease.placement.term) this.#propose(TERM_START)
       return
     }
-    if (this.#head.hash !== replica.head.hash || !replica.state) return
+    if (this.#head.hash !== replica.head.hash) return this.#abandon('the journal of this term is further')
+    if (!replica.state) return
     // An instance without any entry has no position that replicas could confirm: the first one is made for that.
     const input = this.#choose(replica.state) ?? (this.#head.n === 0n ? TERM_START : undefined)
     if (input) this.#propose(input)
@@ -157,11 +158,13 @@ export class Executor {
    * An anchor refused the entry for good. When so many do that no quorum is left, this term cannot go on: some anchor may
    * have accepted the entry, so nothing else can stand at its place. The next term decides anew.
    */
-  refused(from: Address, code: string): void {
+  refused(from: Address, code: string, facts: string): void {
     const flight = this.#inFlight
     const { home } = this.#parts
     const kind = code in catalogue ? catalogue[code as Code].kind : 'bug'
-    if (!flight || kind === 'conflict' || kind === 'unavailable' || !home.anchors.includes(from)) return
+    const taken = code === 'journal.accepted_other' && facts.includes(`"n":"${flight?.proposal.head.n}"`)
+    if (!flight || !home.anchors.includes(from)) return
+    if (!taken && (kind === 'conflict' || kind === 'unavailable')) return
     flight.refusals.add(from)
     if (flight.refusals.size <= home.anchors.length - home.quorum) return
     this.#ports.telemetry.log('warn', 'executor.entry_refused', {
@@ -169,7 +172,21 @@ export class Executor {
       n: flight.proposal.head.n,
       code,
     })
-    void this.release()
+    if (taken) this.#abandon('another entry stands at its place')
+    else void this.release()
+  }
+
+  /**
+   * An earlier process of this node went further in this term, so this one cannot continue it. The lease is not given back,
+   * because a call of the earlier process may still be under way: it runs out by itself, and the next term decides anew.
+   */
+  #abandon(reason: string): void {
+    this.#ports.telemetry.log('warn', 'executor.abandoned', {
+      instance: this.#token.instance,
+      term: this.#term,
+      reason,
+    })
+    this.stop()
   }
 
   #tick(): void {

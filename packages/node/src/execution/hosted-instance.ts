@@ -10,6 +10,7 @@ import {
   checkPlacement,
   checkRenewal,
   type Entry,
+  formatTokenRef,
   type Hex,
   type Home,
   homeOf,
@@ -17,6 +18,7 @@ import {
   type JournalInput,
   mayServe,
   type Place,
+  type Placement,
   type Renew,
   SmartLayerError,
   streamOf,
@@ -131,11 +133,14 @@ export class HostedInstance {
   }
 
   renewed(from: Address, renew: Renew, signature: Hex): void {
-    if (this.#executor?.lease.count(from, renew, signature)) this.#executor.pump()
+    const executor = this.#executor
+    if (!executor?.lease.count(from, renew, signature)) return
+    this.#remind(executor.lease.placement)
+    executor.pump()
   }
 
-  refused(from: Address, code: string): void {
-    this.#executor?.refused(from, code)
+  refused(from: Address, code: string, facts: string): void {
+    this.#executor?.refused(from, code, facts)
   }
 
   pump(): void {
@@ -197,6 +202,16 @@ export class HostedInstance {
     })
     const { instance, term } = certified.placement
     this.#ports.telemetry.log('info', 'executor.elected', { instance, term })
+  }
+
+  /** Whoever missed the placement when it was made hears of it with the next renewal. */
+  #remind(placement: Placement): void {
+    const certified = this.#placed?.certified
+    if (certified?.placement !== placement) return
+    const readers = new Set([...this.#home.anchors, ...placement.replicas])
+    readers.delete(this.#self)
+    const token = formatTokenRef(this.token.ref)
+    this.#parts.post.sendAll([...readers], { type: 'placement', token, certified })
   }
 
   #executed(entry: Entry, signed: SignedExecuted): void {

@@ -55,7 +55,8 @@ export const wireShape = oneOf('type', {
   // Election, at home anchors.
   activate: record({ token: text(TOKEN_TEXT_LIMIT) }),
   prepare: record({ instance: bytes32, term: uint(64) }),
-  report: record({ signed: signedReportShape }),
+  // `leasedUntil` is a hint, not a promise: when the last lease ends that this anchor voted for (0: none runs).
+  report: record({ signed: signedReportShape, leasedUntil: uint(64) }),
   'placement-proposal': record({ placement: Placement, reports: listOf(signedReportShape, HOME_LIMIT) }),
   vote: record({ instance: bytes32, placement: bytes32, signature }),
   placement: record({ token: text(TOKEN_TEXT_LIMIT), certified: certifiedPlacementShape }),
