@@ -143,7 +143,15 @@ export class Hotel {
             algs: ['ecdsa-p256-sha256'],
             verify: async (data, signature) => verify('sha256', data, { key, dsaEncoding: 'ieee-p1363' }, signature),
           }),
-          requiredFields: ['@method', '@path', 'content-digest', 'idempotency-key', 'sl-term', 'sl-placement'],
+          requiredFields: [
+            '@method',
+            '@target-uri',
+            'content-digest',
+            'idempotency-key',
+            'sl-node',
+            'sl-term',
+            'sl-placement',
+          ],
           maxAge: SIGNATURE_LIFE_S,
         },
         {

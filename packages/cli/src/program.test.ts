@@ -89,7 +89,7 @@ describe('a command line that is not understood', () => {
   })
 
   it('has no flag for the value of a secret', async () => {
-    const { code, err } = await sl('secrets', 'set', 'HOTEL_KEY', '--value', 'x')
+    const { code, err } = await sl('secrets', 'set', 'HOTEL_KEY', '--contract', `0x${'5f'.repeat(20)}`, '--value', 'x')
     expect(code).toBe(2)
     expect(err).toContain('--value-file')
   })

@@ -4,6 +4,7 @@ import type {
   Bytes32,
   Domain,
   JournalInput,
+  Json,
   Membership,
   Refusal,
   TokenRef,
@@ -29,6 +30,14 @@ export const LOCAL_PARAMETERS: NetworkParameters = {
   retryMs: 250,
 }
 
+/** What an effect wants to send. */
+export type EffectCall = {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly json?: Json | undefined
+}
+
 /** Gas caps of a script's handlers (design 40-economy, Who pays for what). */
 export type GasCaps = { readonly query: bigint; readonly update: bigint; readonly load: bigint }
 
@@ -46,6 +55,8 @@ export type LoadedToken = {
   /** Where an effect's requests may go, as base URL; undefined when the token does not declare the effect. */
   readonly effectTarget: (effect: string) => string | undefined
   readonly timeoutMs: (effect: string) => number
+  /** Checks the request that a script wants sent. Throws `sandbox.output_invalid`. */
+  readonly checkRequest: (request: Json) => EffectCall
 }
 
 /** What holds for every token of one contract. */

@@ -74,7 +74,11 @@ export class SimNetwork {
       const handler = this.#handlers.get(to)
       if (!handler?.life.alive) return
       this.delivered++
-      trace.note(time.now, `${from.name} → ${handler.life.name} ${parsed.type}${parsed.type === 'refused' ? ` ${parsed.code}` : ''}`, text)
+      trace.note(
+        time.now,
+        `${from.name} → ${handler.life.name} ${parsed.type}${parsed.type === 'refused' ? ` ${parsed.code}` : ''}`,
+        text,
+      )
       handler.handle(from.node, parsed)
     })
   }

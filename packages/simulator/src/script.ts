@@ -57,6 +57,7 @@ export function counterToken(ref: TokenRef, issuer: Address, keccak: Hasher): Lo
     checkBody: () => undefined,
     queryScope: () => undefined,
     effectTarget: () => 'http://outside.test',
+    checkRequest: (request) => request as never,
     timeoutMs: () => EFFECT_TIMEOUT_MS,
   }
 }

@@ -36,7 +36,9 @@ export const ANCHORS = 4
 export const SERVICES = 6
 const REGISTRY: Address = `0x${'a0'.repeat(20)}`
 
-export type WorldOptions = { readonly keccak: Hasher; readonly seam?: 'no-fsync' | 'clock-beyond-bound' | undefined
+export type WorldOptions = {
+  readonly keccak: Hasher
+  readonly seam?: 'no-fsync' | 'clock-beyond-bound' | undefined
   /** Hears of every event, in words. */
   readonly onEvent?: ((line: string) => void) | undefined
 }

@@ -11,7 +11,7 @@ import type { TransportIdentity } from './transport-identity.ts'
 const BODY_LIMIT = 65_536
 const COVERED = [
   '@method',
-  '@path',
+  '@target-uri',
   'content-digest',
   'idempotency-key',
   'sl-node',

@@ -48,6 +48,22 @@ test('a second process cannot open the same file', () => {
   store.close()
 })
 
+test('a commit that fails leaves nothing behind, and the store refuses everything from then on', async () => {
+  const store = new SqliteStore(join(folder, 'a.db'))
+  await store.commit([{ key: 'a', value: bytes('kept') }])
+  const broken = [
+    { key: 'b', value: bytes('lost') },
+    { key: 'c', value: {} as Uint8Array },
+  ]
+  await expect(store.commit(broken)).rejects.toBeDefined()
+  await expect(store.commit([{ key: 'c', value: bytes('x') }])).rejects.toMatchObject({ code: 'store.failed' })
+  expect(() => store.get('a')).toThrowError(/could not/)
+  const again = await reopened(store)
+  expect(text(again.get('a'))).toBe('kept')
+  expect(again.get('b')).toBeUndefined()
+  again.close()
+})
+
 test('after close nothing is acknowledged any more', async () => {
   const store = new SqliteStore(join(folder, 'a.db'))
   store.close()
@@ -78,3 +94,8 @@ test('kill -9 loses nothing that was acknowledged', async () => {
   expect(kept.length).toBeGreaterThan(acknowledged)
   store.close()
 })
+
+async function reopened(store: SqliteStore): Promise<SqliteStore> {
+  store.close()
+  return new SqliteStore(join(folder, 'a.db'))
+}

@@ -47,10 +47,12 @@ export class SqliteStore implements Store {
   }
 
   get(key: Key): Uint8Array | undefined {
+    if (this.#failed) throw this.#failed
     return this.#get.get(key)?.value as Uint8Array | undefined
   }
 
   range({ from, to, limit }: { from: Key; to: Key; limit: number }): readonly (readonly [Key, Uint8Array])[] {
+    if (this.#failed) throw this.#failed
     return this.#range.all(from, to, limit).map((row) => [row.key as string, row.value as Uint8Array] as const)
   }
 
@@ -89,10 +91,19 @@ export class SqliteStore implements Store {
     } catch (error) {
       // After a failed write or fsync the file may hold anything: nothing more is acknowledged from here on.
       this.#failed = SmartLayerError.because(error, 'store.failed', { operation: 'commit' })
+      this.#rollBack()
       for (const { reject } of batch) reject(this.#failed)
       return
     }
     for (const { resolve } of batch) resolve()
+  }
+
+  #rollBack(): void {
+    try {
+      this.#database.exec('ROLLBACK')
+    } catch {
+      // The transaction had ended already, or the file is gone: the store refuses everything from here on.
+    }
   }
 
   #write({ key, value }: Write): void {

@@ -57,7 +57,9 @@ export class TlsLink {
   #dial(): void {
     const member = this.#member()
     if (this.#closed || !member) return
-    const [host, port] = splitHostPort(member.overlay)
+    const place = parseHostPort(member.overlay)
+    if (!place) return // registered without an address that can be dialled: messages wait, bounded, until it is corrected
+    const { host, port } = place
     const { key, certificate: cert } = this.#identity
     // The peer's key is pinned to the registry below; certificate authorities have no say between nodes.
     const socket = connect({
@@ -78,6 +80,7 @@ export class TlsLink {
     })
     socket.on('data', () => {
       this.stats.lastSeen = Date.now()
+      this.#attempts = 0 // only now is it certain that the peer let us in
     })
     socket.on('drain', () => this.#flush())
     socket.on('timeout', () => socket.destroy())
@@ -86,10 +89,10 @@ export class TlsLink {
   }
 
   #connected(socket: TLSSocket): void {
-    this.#attempts = 0
     this.stats.connected = true
     this.stats.lastSeen = Date.now()
     socket.setTimeout(0)
+    socket.write(PING) // its answer says that we are in
     this.#pinger = setInterval(() => {
       if (Date.now() - this.stats.lastSeen > SILENCE_LIMIT_MS) socket.destroy()
       else socket.write(PING)
@@ -137,7 +140,9 @@ export class TlsLink {
   }
 }
 
-export function splitHostPort(text: string): [host: string, port: number] {
-  const at = text.lastIndexOf(':')
-  return [text.slice(0, at), Number(text.slice(at + 1))]
+/** host and port of `host:port`; undefined for anything that cannot be dialled. */
+export function parseHostPort(text: string): { host: string; port: number } | undefined {
+  const match = /^([A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:]{2,45}\]):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[2])
+  return match && port > 0 && port < 65_536 ? { host: match[1]!.replace(/^\[|\]$/g, ''), port } : undefined
 }

@@ -141,3 +141,42 @@ test('a queue drops its oldest messages beyond its bound and never grows', async
   expect(peer?.queued).toBeLessThanOrEqual(2_048)
   expect(peer?.dropped).toBe(5_000 - (peer?.queued ?? 0))
 })
+
+test('a member registered with an address that cannot be dialled harms nobody', async () => {
+  for (const overlay of ['nonsense', '127.0.0.1:99999', '127.0.0.1:0', '']) {
+    const a = await start(A, identities.a, PORT, () => [
+      memberOf(A, identities.a, PORT),
+      { ...memberOf(B, identities.b, 1), overlay },
+    ])
+    expect(() => a.send(B, { n: 1 }, 'control')).not.toThrow()
+    open = open.filter((network) => network !== a)
+    await a.close()
+  }
+})
+
+test('what cannot be a frame is dropped alone: its neighbours arrive', async () => {
+  const [a, b] = [await start(A, identities.a, PORT), await start(B, identities.b, PORT + 1)]
+  const arrived = received(b, 2)
+  a.send(B, { n: 1 }, 'live')
+  a.send(B, { large: 'x'.repeat(1_100_000) }, 'live')
+  a.send(B, { big: 1n }, 'live')
+  a.send(B, { n: 2 }, 'live')
+  expect((await arrived).map(({ message }) => message)).toEqual([{ n: 1 }, { n: 2 }])
+})
+
+test('a node that left the registry is not heard any longer', async () => {
+  let known = members()
+  const a = await start(A, identities.a, PORT, () => known)
+  const b = await start(B, identities.b, PORT + 1)
+  const first = received(a, 1)
+  b.send(A, { n: 1 }, 'control')
+  await first
+  known = known.slice(0, 1)
+  let heard = false
+  a.receive(() => {
+    heard = true
+  })
+  b.send(A, { n: 2 }, 'control')
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(heard).toBe(false)
+})

@@ -1,11 +1,11 @@
 /** The Network port over mutual TLS 1.3: only registered keys get in, and who they are is known before a byte is read. */
 import { constants } from 'node:crypto'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
-import { type Address, type Member, SmartLayerError } from '@smartlayer/protocol'
+import { type Address, type Bytes32, type Member, SmartLayerError } from '@smartlayer/protocol'
 import type { Network, TrafficClass } from '../ports/network.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
-import { FrameReader, frameOf, PING } from './frames.ts'
-import { splitHostPort, TlsLink } from './tls-link.ts'
+import { FRAME_LIMIT, FrameReader, frameOf, PING } from './frames.ts'
+import { parseHostPort, TlsLink } from './tls-link.ts'
 import { spkiOf, type TransportIdentity, transportKeyOf } from './transport-identity.ts'
 
 const HANDSHAKE_TIMEOUT_MS = 5_000
@@ -39,6 +39,8 @@ export class TlsNetwork implements Network {
   readonly #links = new Map<Address, TlsLink>()
   readonly #inbound = new Map<TLSSocket, Address>()
   readonly #lastSeen = new Map<Address, number>()
+  /** The TLS key behind each connection. */
+  readonly #keys = new WeakMap<TLSSocket, Bytes32>()
   #handle: (from: Address, message: unknown) => void = () => {}
   #last: { message: unknown; frame: Buffer } | undefined
 
@@ -65,7 +67,9 @@ export class TlsNetwork implements Network {
   /** Starts to listen. Throws `port.busy`. */
   static async start(options: TlsNetworkOptions): Promise<TlsNetwork> {
     const network = new TlsNetwork(options)
-    const [host, port] = splitHostPort(options.listen)
+    const place = parseHostPort(options.listen)
+    if (!place) throw SmartLayerError.of('config.invalid', { at: 'overlay', expected: 'host:port' })
+    const { host, port } = place
     await new Promise<void>((resolve, reject) => {
       network.#server.once('error', (error) =>
         reject(SmartLayerError.because(error, 'port.busy', { port, what: 'overlay' })),
@@ -76,12 +80,14 @@ export class TlsNetwork implements Network {
   }
 
   send(to: Address, message: unknown, trafficClass: TrafficClass): void {
+    const frame = this.#frame(message)
+    if (!frame) return
     if (to === this.self) {
-      const copy = JSON.parse(JSON.stringify(message)) as unknown
+      const copy = JSON.parse(frame.toString('utf8', 4)) as unknown
       setImmediate(() => this.#handle(this.self, copy))
       return
     }
-    this.#link(to)?.send(this.#frame(message), trafficClass)
+    this.#link(to)?.send(frame, trafficClass)
   }
 
   receive(handle: (from: Address, message: unknown) => void): void {
@@ -104,12 +110,19 @@ export class TlsNetwork implements Network {
     await new Promise((resolve) => this.#server.close(resolve))
   }
 
-  /** A message to many peers is written as bytes once. */
-  #frame(message: unknown): Buffer {
+  /** A message to many peers is written as bytes once. What cannot be a frame is dropped here, not at the peers. */
+  #frame(message: unknown): Buffer | undefined {
     if (this.#last && this.#last.message === message) return this.#last.frame
-    const frame = frameOf(message)
-    this.#last = { message, frame }
-    return frame
+    try {
+      const frame = frameOf(message)
+      if (frame.length > FRAME_LIMIT)
+        throw SmartLayerError.of('message.too_large', { limit: FRAME_LIMIT, what: 'a message' })
+      this.#last = { message, frame }
+      return frame
+    } catch (error) {
+      this.#options.telemetry.log('error', 'network.unsendable', { error })
+      return undefined
+    }
   }
 
   #link(to: Address): TlsLink | undefined {
@@ -136,21 +149,25 @@ export class TlsNetwork implements Network {
     socket.on('close', () => this.#inbound.delete(socket))
     const reader = new FrameReader((body) => this.#receive(node, body, socket))
     socket.on('data', (chunk) => {
+      // Who left the registry, or changed its key, is not heard any longer.
+      if (this.#peerOf(socket) !== node) return this.#cutOff(node, socket, 'no longer registered')
       this.#lastSeen.set(node, Date.now())
       if (!reader.push(chunk)) this.#cutOff(node, socket, 'frame too large')
     })
   }
 
   #peerOf(socket: TLSSocket): Address | undefined {
-    const certificate = socket.getPeerX509Certificate()
-    if (!certificate) return undefined
-    const transportKey = transportKeyOf(spkiOf(certificate))
+    const known = this.#keys.get(socket)
+    const certificate = known ? undefined : socket.getPeerX509Certificate()
+    const transportKey = known ?? (certificate && transportKeyOf(spkiOf(certificate)))
+    if (transportKey === undefined) return undefined
+    this.#keys.set(socket, transportKey)
     return this.#options.members().find((member) => member.transportKey === transportKey)?.node
   }
 
   #receive(node: Address, body: Buffer, socket: TLSSocket): void {
     if (body.length === 0) {
-      socket.write(PING)
+      if (!socket.writableNeedDrain) socket.write(PING) // whoever does not read gets no more answers
       return
     }
     let message: unknown

@@ -55,6 +55,7 @@ export async function performEffect(
     }
   } catch (error) {
     const reason = isSmartLayerError(error) ? error.code : 'sandbox.threw'
+    if (reason === 'sandbox.unavailable') return undefined // a fault of this machine: the attempt is still to be performed
     return { ...base, end: 'failed', reason, answer: null }
   }
   if (new URL(request.url).origin !== new URL(target).origin)

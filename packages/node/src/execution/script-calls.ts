@@ -1,69 +1,98 @@
-/** Calls of a token's script by the contract of docs/spec/token.md, with every refusal turned into data. */
-import { type HandlerCall, type HandlerResult, type Json, SmartLayerError, type Topic } from '@smartlayer/protocol'
-import type { LoadedToken } from '../context.ts'
+/** Calls of a token's script by the contract of docs/spec/token.md: its answers are hostile text until they were checked here. */
+import {
+  canonicalJson,
+  catalogue,
+  type HandlerCall,
+  type HandlerResult,
+  type Json,
+  SmartLayerError,
+  type Topic,
+} from '@smartlayer/protocol'
+import type { EffectCall, LoadedToken } from '../context.ts'
 import type { CallResult, Sandbox } from '../ports/sandbox.ts'
 
-type ScriptError = { readonly error?: { readonly code: string; readonly facts: Record<string, unknown> } }
+const TOPIC_LIMIT = 16
+const SUBSET_LENGTH_LIMIT = 200
+const EFFECT_LIMIT = 32
+/** What a script may say of itself; anything else it claims is its own exception. */
+const SCRIPT_CODE = /^(sandbox|query|effect)\./
 
-/** What an effect wants to send. */
-export type EffectCall = {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  readonly path: string
-  readonly headers?: Readonly<Record<string, string>>
-  readonly json?: Json
-}
+type Refused = { readonly refused: string; readonly facts: Readonly<Record<string, unknown>> }
+type Called = { readonly output: Readonly<Record<string, unknown>> } | Refused
 
-/** A handler that changes state, followed by the subsets that the new state follows. */
+/**
+ * A handler that changes state, followed by the subsets that the new state follows. Every refusal is a value, the same on
+ * every replica; only `sandbox.unavailable`, a fault of this machine, is thrown.
+ */
 export async function callHandler(sandbox: Sandbox, token: LoadedToken, call: HandlerCall): Promise<HandlerResult> {
-  const made = await callScript<{ state: Json; effects: { name: string; payload: Json }[] }>(
-    sandbox,
-    token,
-    call.method,
-    {
-      input: call.input,
-      gas: token.gas.update,
-    },
-  )
+  const made = await callScript(sandbox, token, call.method, { input: call.input, gas: token.gas.update })
   if ('refused' in made) return { refused: made.refused }
-  const { state: data, effects } = made.output
-  const followed = await callScript<{ topics: Topic[] }>(sandbox, token, 'topics', {
-    input: { state: data },
-    gas: token.gas.query,
-  })
+  const { state, effects } = made.output
+  if (!isCanonical(state) || !isEffects(effects, token)) return { refused: 'sandbox.output_invalid' }
+  const followed = await callScript(sandbox, token, 'topics', { input: { state }, gas: token.gas.query })
   if ('refused' in followed) return { refused: followed.refused }
-  return { data, effects, topics: followed.output.topics }
+  const { topics } = followed.output
+  return isTopics(topics) ? { data: state, effects, topics } : { refused: 'sandbox.output_invalid' }
 }
 
 /** A query; throws the script's refusal. */
 export async function callQuery(sandbox: Sandbox, token: LoadedToken, input: Json): Promise<Json> {
-  const made = await callScript<{ value: Json }>(sandbox, token, 'query', { input, gas: token.gas.query })
-  if ('refused' in made) throw SmartLayerError.fromData(made.refused, made.facts)
-  return made.output.value
+  const { value } = orThrow(await callScript(sandbox, token, 'query', { input, gas: token.gas.query }))
+  if (!isCanonical(value)) throw SmartLayerError.of('sandbox.output_invalid', { detail: 'the value is not JSON' })
+  return value
 }
 
 /** The request of an effect; throws the script's refusal. */
 export async function callRequest(sandbox: Sandbox, token: LoadedToken, input: Json): Promise<EffectCall> {
-  const made = await callScript<{ request: EffectCall }>(sandbox, token, 'request', { input, gas: token.gas.query })
-  if ('refused' in made) throw SmartLayerError.fromData(made.refused, made.facts)
-  return made.output.request
+  const { request } = orThrow(await callScript(sandbox, token, 'request', { input, gas: token.gas.query }))
+  if (!isCanonical(request)) throw SmartLayerError.of('sandbox.output_invalid', { detail: 'the request is not JSON' })
+  return token.checkRequest(request)
 }
 
-async function callScript<T>(
+async function callScript(
   sandbox: Sandbox,
   token: LoadedToken,
   method: string,
   { input, gas }: { input: Json; gas: bigint },
-): Promise<{ output: T } | { refused: string; facts: Record<string, unknown> }> {
+): Promise<Called> {
   const result = await sandbox.call(token.rules.scriptHash, method, JSON.stringify(input), gas)
   if (result.status !== 'ok') return refusalOf(result, gas)
-  const output = JSON.parse(result.output) as T & ScriptError
-  return output.error ? { refused: output.error.code, facts: output.error.facts } : { output }
+  const output = parsed(result.output)
+  if (!output) return { refused: 'sandbox.output_invalid', facts: { detail: 'the script did not return an object' } }
+  return 'error' in output ? ownRefusal(output.error) : { output }
 }
 
-function refusalOf(
-  result: Exclude<CallResult, { status: 'ok' }>,
-  gas: bigint,
-): { refused: string; facts: Record<string, unknown> } {
+function orThrow(called: Called): Readonly<Record<string, unknown>> {
+  if ('refused' in called) throw SmartLayerError.fromData(called.refused, called.facts)
+  return called.output
+}
+
+function parsed(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined
+  } catch {
+    return undefined // the script returned text that is no JSON: its own fault, the same on every node
+  }
+}
+
+function ownRefusal(error: unknown): Refused {
+  const { code, facts } = (typeof error === 'object' && error !== null ? error : {}) as {
+    code?: unknown
+    facts?: unknown
+  }
+  if (typeof code === 'string' && SCRIPT_CODE.test(code) && code in catalogue) {
+    return {
+      refused: code,
+      facts: typeof facts === 'object' && facts !== null ? (facts as Record<string, unknown>) : {},
+    }
+  }
+  return { refused: 'sandbox.threw', facts: { message: 'an error of its own making' } }
+}
+
+function refusalOf(result: Exclude<CallResult, { status: 'ok' }>, gas: bigint): Refused {
   switch (result.status) {
     case 'threw':
       return { refused: 'sandbox.threw', facts: { message: result.message.slice(0, 300) } }
@@ -74,4 +103,39 @@ function refusalOf(
     case 'outOfMemory':
       return { refused: 'sandbox.out_of_memory', facts: {} }
   }
+}
+
+/** JSON that has a canonical form: no lone surrogates, not nested too deeply. */
+function isCanonical(value: unknown): value is Json {
+  try {
+    canonicalJson(value)
+    return true
+  } catch {
+    return false // the canonical form says no, and says it alike on every node
+  }
+}
+
+function isEffects(value: unknown, { rules }: LoadedToken): value is { name: string; payload: Json }[] {
+  return (
+    Array.isArray(value) &&
+    value.length <= EFFECT_LIMIT &&
+    value.every(
+      ({ name, payload } = {}) =>
+        typeof name === 'string' && Object.hasOwn(rules.effects, name) && isCanonical(payload),
+    )
+  )
+}
+
+function isTopics(value: unknown): value is Topic[] {
+  return Array.isArray(value) && value.length <= TOPIC_LIMIT && value.every(isTopic)
+}
+
+function isTopic(value: unknown): value is Topic {
+  if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false
+  const { input, subset } = value as Record<string, unknown>
+  return isName(input) && isName(subset)
+}
+
+function isName(text: unknown): boolean {
+  return typeof text === 'string' && text.length > 0 && text.length <= SUBSET_LENGTH_LIMIT && text.isWellFormed()
 }

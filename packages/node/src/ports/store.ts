@@ -1,6 +1,6 @@
 /** Durable storage as a port: an ordered key–value map with atomic, durable commits. */
 
-/** Keys are text of at most 512 characters, ordered by UTF-16 code units; domains prefix theirs: `journal/…`. */
+/** Keys are ASCII text of at most 512 characters in byte order; domains prefix theirs: `journal/…`. */
 export type Key = string
 
 export type Write = { readonly key: Key; readonly value: Uint8Array | undefined }

@@ -13,7 +13,7 @@ import {
   tokenOf,
   tokenTypeOf,
 } from '@smartlayer/protocol'
-import { checkValue, type Declaration, type JsonSchema } from '@smartlayer/tokenscript'
+import { checkValue, type Declaration, type JsonSchema, parseOutsideRequest } from '@smartlayer/tokenscript'
 import type { LoadedToken } from '../context.ts'
 
 /** A contract's script after hash, signature and owner were checked and its code was loaded. */
@@ -62,6 +62,7 @@ export function loadedToken(script: LoadedScript, ref: TokenRef, keccak: Hasher)
       return Object.values(declaration.outside).find((outside) => outside.host === host)?.url
     },
     timeoutMs: (effect) => own(declaration.effects, effect)?.timeoutMs ?? 0,
+    checkRequest: (request) => parseOutsideRequest(request, declaration),
   }
 }
 

@@ -158,10 +158,10 @@ export class StreamService {
   #receive(from: Address | undefined, item: StreamItem): void {
     const contract = item.attestation.message.recipient
     if (this.#context.tokens.byContract(contract)) return this.#take(from, item)
-    this.#context.tokens.loadType(contract).then(
-      () => this.#take(from, item),
-      (error) => this.#ports.telemetry.log('warn', 'stream.type_not_loaded', { contract, error }),
-    )
+    this.#context.tokens
+      .loadType(contract)
+      .then(() => this.#take(from, item))
+      .catch((error) => this.#ports.telemetry.log('warn', 'stream.not_taken', { contract, error }))
   }
 
   #take(from: Address | undefined, item: StreamItem): void {

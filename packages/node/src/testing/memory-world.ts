@@ -253,6 +253,7 @@ export class MemoryWorld {
       queryScope: (method) => (method === 'total' ? '' : undefined),
       effectTarget: () => 'http://outside.test',
       timeoutMs: () => 500,
+      checkRequest: () => ({ method: 'POST', path: '/call', json: {} }),
     }
   }
 }

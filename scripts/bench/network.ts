@@ -1,0 +1,48 @@
+/** Benchmarks that need a whole local network: it is started once, and stopped whatever happens. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { FlightDemo } from '../../examples/flight-ticket/src/demo.ts'
+import { benchAttestedQuery } from './attested-query.ts'
+import { benchCommittedUpdate } from './committed-update.ts'
+import { pssMiB, treeOf } from './processes.ts'
+import { type Row, row } from './row.ts'
+
+const PORT_BASE = 37_700
+const SETTLE_MS = 3_000
+const TARGET_READY_S = 10
+const TARGET_MEMORY_MIB = 1_331
+
+export const NETWORK_BENCHES = ['ready', 'memory', 'attested-query', 'committed-update'] as const
+export type NetworkBench = (typeof NETWORK_BENCHES)[number]
+
+export async function benchNetwork(wanted: readonly NetworkBench[]): Promise<readonly Row[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'smart-layer-bench-'))
+  const started = performance.now()
+  const demo = await FlightDemo.start({ folder, portBase: PORT_BASE, progress: () => undefined })
+  const readyS = (performance.now() - started) / 1000
+  try {
+    await setTimeout(SETTLE_MS)
+    const benches: Readonly<Record<NetworkBench, () => Promise<readonly Row[]>>> = {
+      ready: async () => [
+        row('ready', 's', { ours: readyS, target: { of: 'ours', at: 'most', value: TARGET_READY_S } }),
+      ],
+      memory: async () => [memory()],
+      'attested-query': () => benchAttestedQuery(demo),
+      'committed-update': () => benchCommittedUpdate(demo),
+    }
+    const rows: Row[] = []
+    for (const name of wanted) rows.push(...(await benches[name]()))
+    return rows
+  } finally {
+    await demo.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** The whole network, idle, with this process: it runs the sites. */
+function memory(): Row {
+  const target = { of: 'ours', at: 'most', value: TARGET_MEMORY_MIB } as const
+  return row('memory, all processes idle', 'MiB PSS', { ours: pssMiB(treeOf(process.pid)), target })
+}
