@@ -117,13 +117,14 @@ function isCanonical(value: unknown): value is Json {
 
 function isEffects(value: unknown, { rules }: LoadedToken): value is { name: string; payload: Json }[] {
   return (
-    Array.isArray(value) &&
-    value.length <= EFFECT_LIMIT &&
-    value.every(
-      ({ name, payload } = {}) =>
-        typeof name === 'string' && Object.hasOwn(rules.effects, name) && isCanonical(payload),
-    )
+    Array.isArray(value) && value.length <= EFFECT_LIMIT && value.every((effect) => isEffect(effect, rules.effects))
   )
+}
+
+function isEffect(value: unknown, declared: LoadedToken['rules']['effects']): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { name, payload } = value as Record<string, unknown>
+  return typeof name === 'string' && Object.hasOwn(declared, name) && isCanonical(payload)
 }
 
 function isTopics(value: unknown): value is Topic[] {
