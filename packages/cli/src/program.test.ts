@@ -1,13 +1,17 @@
 /** The command line as its users meet it: a process with standard output, standard error and an exit code. */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { nobleSigner } from '@smartlayer/protocol'
-import { createIntegration, formatSavedProof, saveProof } from '@smartlayer/sdk'
+import { createIntegration, formatSavedProof, publish, readPlace, saveProof, signFact } from '@smartlayer/sdk'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { FakeNetwork, keyOf, RESULT, TOKEN } from '../../sdk/src/server/testing/fake-network.ts'
+import { WebSocketServer } from 'ws'
+import { CONTRACT, FakeNetwork, keyOf, RESULT, TOKEN } from '../../sdk/src/server/testing/fake-network.ts'
+import { savedFactShape } from './command-line/saved-fact.ts'
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 const COMMANDS = ['dev', 'status', 'query', 'attest', 'verify', 'token build', 'token publish', 'secrets set', 'logs']
@@ -22,7 +26,16 @@ beforeAll(async () => {
   const signer = nobleSigner(keyOf(77))
   const { site, query } = await createIntegration({ anchors: net.anchorUrls, trust: net.trust, signer })
   const saved = formatSavedProof(saveProof(site, await query({ token: TOKEN, method: 'status' })))
+  const issuer = { issuer: signer, contract: CONTRACT, chainId: 31_337n, lane: 'flights' }
+  const place = await readPlace(site, issuer, 'LH454')
+  const item = signFact(site, issuer, { fact: { subset: 'LH454', body: { delay: 95 } }, place })
+  const fact = { network: net.info, fact: item, receipt: await publish(site, item) }
   await net.stop()
+  const factJson = JSON.stringify(savedFactShape.toJson(fact))
+  writeFileSync(file('fact.json'), factJson)
+  writeFileSync(file('changed-fact.json'), factJson.replace(/(delay\\?":)95/, '$196'))
+  const few = { ...fact, receipt: { ...fact.receipt, signatures: fact.receipt.signatures.slice(0, 2) } }
+  writeFileSync(file('few-receipts.json'), JSON.stringify(savedFactShape.toJson(few)))
   writeFileSync(file('answer.json'), saved)
   const other = JSON.parse(saved)
   writeFileSync(file('network.json'), JSON.stringify(other.network))
@@ -136,11 +149,66 @@ describe('sl verify', () => {
   it('refuses an answer of another network than the trusted one', async () => {
     const { code, err } = await sl('verify', file('answer.json'), '--trust', file('other-network.json'))
     expect(code).toBe(3)
-    expect(err).toContain('code: ')
+    expect(err).toContain('code: request.signature')
+  })
+
+  it('accepts a published fact with its receipt', async () => {
+    expect(await sl('verify', file('fact.json'))).toMatchObject({ code: 0, err: '' })
+  })
+
+  it.each([
+    ['a changed body', 'changed-fact.json', 'attestation.content', 3],
+    ['a receipt that too few anchors signed', 'few-receipts.json', 'stream.no_quorum', 6],
+  ])('refuses a fact with %s', async (_, name, reason, exit) => {
+    const { code, err } = await sl('verify', file(name))
+    expect(code).toBe(exit)
+    expect(err).toContain(`code: ${reason}`)
   })
 
   it('refuses what is no such file', async () => {
     writeFileSync(file('noise.json'), '{"answer":1}')
     expect((await sl('verify', file('noise.json'))).code).toBe(2)
+  })
+})
+
+describe('sl logs', () => {
+  /** A node that names both nodes as members and shows these events. */
+  async function node(events: readonly object[], apis: () => readonly string[]) {
+    const server = createServer((_, response) => {
+      const info = JSON.parse(readFileSync(file('network.json'), 'utf8'))
+      const members = apis().map((api, i) => ({ ...info.members[i], api }))
+      response.end(JSON.stringify({ ...info, members }))
+    })
+    const sockets = new WebSocketServer({ server })
+    sockets.on('connection', (socket) => {
+      for (const event of events) socket.send(JSON.stringify(event))
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const close = () => {
+      for (const client of sockets.clients) client.terminate()
+      server.close()
+    }
+    return { api: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close }
+  }
+
+  it('merges what nodes say by time, and lets no node steer the terminal', async () => {
+    const at = (sequence: number, time: number, event: string) => ({ sequence, time, level: 'info', event, facts: {} })
+    const apis: string[] = []
+    const nodes = [
+      await node([at(1, 1_000, 'first'), at(2, 3_000, 'third')], () => apis),
+      await node([at(1, 2_000, 'second\u001b[2J'), at(2, 4_000, 'fourth')], () => apis),
+    ]
+    apis.push(...nodes.map(({ api }) => api))
+    const { code, out } = await sl('logs', '--network', apis[0]!)
+    for (const { close } of nodes) close()
+    expect(code).toBe(0)
+    expect(out.split('\n').map((line) => /first|second|third|fourth/.exec(line)?.[0])).toEqual([
+      'first',
+      'second',
+      'third',
+      'fourth',
+      undefined,
+    ])
+    expect(out).not.toContain('\u001b')
   })
 })

@@ -38,7 +38,7 @@ export type EffectCall = {
   readonly json?: Json | undefined
 }
 
-/** Gas caps of a script's handlers (design 40-economy, Who pays for what). */
+/** Gas caps of a script's handlers (docs/spec/token.md). */
 export type GasCaps = { readonly query: bigint; readonly update: bigint; readonly load: bigint }
 
 /** A smart token whose script was fetched, checked and loaded: everything a node needs to order and run it. */

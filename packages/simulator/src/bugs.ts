@@ -3,13 +3,15 @@
 /** `edits` replace text of a source file as it is loaded, each text exactly once; `seam` changes a simulated port. */
 export type Bug = {
   readonly name: string
+  /** The first seed to look at: from here on a checker sees the bug soon. */
+  readonly seed: number
   readonly edits: readonly { readonly file: string; readonly find: string; readonly replace: string }[]
   readonly seam?: 'no-fsync' | 'clock-beyond-bound'
 }
 
 export const BUGS: readonly Bug[] = [
-  { name: 'acknowledge-before-fsync', edits: [], seam: 'no-fsync' },
-  { name: 'clock-beyond-bound', edits: [], seam: 'clock-beyond-bound' },
+  { name: 'acknowledge-before-fsync', seed: 1, edits: [], seam: 'no-fsync' },
+  { name: 'clock-beyond-bound', seed: 1, edits: [], seam: 'clock-beyond-bound' },
   edit('perform-without-lease', 'node/src/execution/effect-performer.ts', [
     'if (!lease.mayAct(timeoutMs + CALL_MARGIN_MS)) return undefined',
     '',
@@ -54,6 +56,7 @@ export const BUGS: readonly Bug[] = [
   ),
   {
     name: 'stream-out-of-order',
+    seed: 1,
     edits: [
       ...edit('', 'node/src/execution/input-buffer.ts', [
         '?.ahead.get(after + 1n)',
@@ -79,5 +82,5 @@ export const BUGS: readonly Bug[] = [
 ]
 
 function edit(name: string, file: string, ...changes: readonly (readonly [string, string])[]): Bug {
-  return { name, edits: changes.map(([find, replace]) => ({ file: `packages/${file}`, find, replace })) }
+  return { name, seed: 1, edits: changes.map(([find, replace]) => ({ file: `packages/${file}`, find, replace })) }
 }

@@ -118,11 +118,17 @@ export class Faults {
   #stepClock(): void {
     const { actors, trace, time } = this.#world
     const actor = this.#draws.pick(actors)
-    const beyond = this.#plan.seam === 'clock-beyond-bound' && actor.role === 'anchor'
     const { epsilonMs } = LOCAL_PARAMETERS
-    actor.skew.ms = beyond ? this.#draws.between(4_000, 6_000) : this.#draws.between(0, epsilonMs)
+    if (this.#plan.seam === 'clock-beyond-bound') return this.#leaveExecutorBehind()
+    actor.skew.ms = this.#draws.between(0, epsilonMs)
     this.steps++
     trace.note(time.now, `clock of ${actor.name} steps to ${actor.skew.ms}`)
+  }
+
+  /** The planted bug: all clocks but the executor's run ahead, far beyond ε. */
+  #leaveExecutorBehind(): void {
+    const executor = this.#victim()
+    for (const actor of this.#world.actors) if (actor !== executor) actor.skew.ms += 5_000
   }
 
   #later(delayMs: number, run: () => void): void {

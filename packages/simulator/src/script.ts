@@ -9,10 +9,12 @@ import {
   tokenOf,
   tokenTypeOf,
 } from '@smartlayer/protocol'
+import type { Draws } from './random.ts'
+import type { VirtualTime } from './time.ts'
 
 export const LANE = 'facts'
 export const SUBSET = 'facts/one'
-export const EFFECT_TIMEOUT_MS = 400
+export const EFFECT_TIMEOUT_MS = 900
 
 /** `gaps` counts facts that did not come right behind their predecessor: none may. */
 export type CounterState = {
@@ -31,9 +33,16 @@ type Input = {
   readonly outcome: { readonly kind: string }
 }
 
-export const counterSandbox: Sandbox = {
-  load: async () => {},
-  call: async (_, method, input) => callCounter(method, JSON.parse(input) as Input),
+/** A sandbox that now and then takes long to build a request: the lease may be over when it has. */
+export function counterSandbox(time: VirtualTime, draws: Draws): Sandbox {
+  return {
+    load: async () => {},
+    call: async (_, method, input) => {
+      const waitMs = method === 'request' && draws.chance(0.2) ? draws.between(200, 3_000) : 0
+      if (waitMs > 0) await new Promise<void>((resolve) => void time.at(waitMs, resolve))
+      return callCounter(method, JSON.parse(input) as Input)
+    },
+  }
 }
 
 /** The token as nodes have loaded it: `call` is idempotent at the outside system, `charge` is not. */

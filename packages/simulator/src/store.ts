@@ -5,6 +5,9 @@ import type { Life } from './life.ts'
 import type { Draws } from './random.ts'
 import type { VirtualTime } from './time.ts'
 
+/** How long a system keeps written pages in memory when nobody asks for an fsync; the shortest that still tells. */
+const UNSYNCED_MS = 1_000
+
 type Pending = {
   readonly writes: readonly Write[]
   readonly resolve: () => void
@@ -24,6 +27,8 @@ export class Disk {
   readonly #durable = new Map<Key, Uint8Array>()
   #keys: readonly Key[] | undefined
   #pending: Pending[] = []
+  /** With the bug planted: what a crash takes back. */
+  #unsynced: { readonly at: number; readonly before: readonly Write[] }[] = []
   /** While set, every fsync fails. */
   failing = false
 
@@ -61,18 +66,26 @@ export class Disk {
 
   /** Some of the commits that were not acknowledged yet may have reached the disk: a prefix of them, by chance. */
   crash(): void {
-    const survivors = this.#options.waitsForFsync ? this.#options.draws.between(0, this.#pending.length) : 0
+    for (const { at, before } of this.#unsynced.reverse()) {
+      if (at + UNSYNCED_MS > this.#options.time.now) this.#apply(before)
+    }
+    this.#unsynced = []
+    const survivors = this.#options.draws.between(0, this.#pending.length)
     for (const { writes } of this.#pending.slice(0, survivors)) this.#apply(writes)
     this.#pending = []
   }
 
   #commit(life: Life, writes: readonly Write[]): Promise<void> {
+    if (!this.#options.waitsForFsync) {
+      const before = writes.map(({ key }) => ({ key, value: this.#durable.get(key) }))
+      this.#unsynced.push({ at: this.#options.time.now, before })
+      this.#apply(writes)
+      return Promise.resolve()
+    }
     return new Promise((resolve, reject) => {
       this.#pending.push({ writes, resolve, reject })
-      if (!this.#options.waitsForFsync) resolve()
       if (this.#pending.length > 1) return
-      const fsyncMs = this.#options.waitsForFsync ? 0.5 + this.#options.draws.next() * 3 : 40
-      this.#options.time.at(fsyncMs, () => {
+      this.#options.time.at(0.5 + this.#options.draws.next() * 3, () => {
         if (life.alive) this.#fsync()
       })
     })

@@ -93,14 +93,14 @@ export class ProposerService {
       this.#attempts.delete(instance)
       return
     }
+    const attempt = this.#attempts.get(instance)
+    if (attempt && now < attempt.deadline) return this.#push(token, attempt)
     // A lease that this anchor voted for may run although it never saw a certificate: until it is over, nobody can win.
     const until = leasedUntil(record)
     if (until > 0n && !isOver(until, context)) return
     const known = this.#vacancies.get(instance)
     const vacancy = known?.term === record.term ? known : { term: record.term, since: now }
     this.#vacancies.set(instance, vacancy)
-    const attempt = this.#attempts.get(instance)
-    if (attempt && now < attempt.deadline) return this.#push(token, attempt)
     this.#attempts.delete(instance)
     const { term, turns } = this.#nextTurn(instance, record.term)
     // When a later term than that of the last placement was prepared, its proposer is at work: it gets its turn first.

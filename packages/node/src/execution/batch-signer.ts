@@ -3,7 +3,7 @@ import { type Attestation, attestBatch, type BatchItem, type Bytes32, toHex } fr
 import type { NodeContext } from '../context.ts'
 import type { Ports } from '../ports/ports.ts'
 
-/** Answers under one root at most; beyond it nothing is gained and proofs grow (research/attestation §3.5). */
+/** Answers under one root at most; beyond it nothing is gained and proofs grow. */
 const BATCH_LIMIT = 256
 
 type Waiting = {

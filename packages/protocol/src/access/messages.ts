@@ -1,4 +1,4 @@
-/** Signed messages of access: grants of holders, and the requests and actions of grantees (design 50-integration). */
+/** Signed messages of access: grants of holders, and the requests and actions of grantees (docs/spec/access.md). */
 import type { Hex } from '../primitives/bytes.ts'
 import { address, bytes32, list, string, struct, type TypeOf, uint } from '../primitives/struct.ts'
 

@@ -5,7 +5,7 @@ export const apiErrors = {
   'api.not_found': entry<{ path: string }>(
     'missing',
     (f) => `There is nothing at ${f.path}.`,
-    'See /docs for the methods of this node.',
+    'See docs/spec/api.md for the methods of a node.',
   ),
   'api.body_invalid': entry<{ detail: string }>(
     'invalid',

@@ -1,4 +1,4 @@
-/** The envelope of every attestation: an EAS off-chain attestation, version 2, byte for byte (research/attestation §2). */
+/** The envelope of every attestation: an EAS off-chain attestation, version 2, byte for byte (docs/spec/attestation.md). */
 import { SmartLayerError } from '../errors/smart-layer-error.ts'
 import { type Address, type Bytes32, type Hex, toHex, utf8, writeHex, ZERO_32 } from '../primitives/bytes.ts'
 import type { Hasher, Signer } from '../primitives/crypto.ts'

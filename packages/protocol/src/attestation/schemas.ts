@@ -1,4 +1,4 @@
-/** The EAS schemas of Smart Layer: what an attestation says, as static ABI words (design 10-messages, Schemas). */
+/** The EAS schemas of Smart Layer: what an attestation says, as static ABI words (docs/spec/attestation.md). */
 import { SmartLayerError } from '../errors/smart-layer-error.ts'
 import { type Bytes32, concat, fromHex, type Hex, toHex, utf8 } from '../primitives/bytes.ts'
 import type { Hasher } from '../primitives/crypto.ts'

@@ -1,4 +1,4 @@
-/** When an attestation is believed: rules 1–9 of research/attestation §2.3, each refusal with its own reason. */
+/** When an attestation is believed: the verifier rules of docs/spec/attestation.md, each refusal with its own reason. */
 
 import { SmartLayerError } from '../errors/smart-layer-error.ts'
 import { type Address, type Bytes32, fromHex, toHex } from '../primitives/bytes.ts'

@@ -4,7 +4,7 @@ import type { Hasher } from '../primitives/crypto.ts'
 import { anchorsOf, type Membership, quorumOf } from './membership.ts'
 import { rendezvousOrder, saltOf } from './rendezvous.ts'
 
-/** Most home anchors of one subject: larger sets are chosen by value at risk (design 20-network §3). */
+/** Most home anchors of one subject: larger sets are chosen by value at risk (docs/spec/election.md). */
 const HOME_LIMIT = 31
 
 export type Home = {

@@ -1,4 +1,4 @@
-/** Ids: how tokens, types, streams, subsets, instances and networks are named (design 10-messages, Ids). */
+/** Ids: how tokens, types, streams, subsets, instances and networks are named (docs/spec/attestation.md). */
 import { SmartLayerError } from '../errors/smart-layer-error.ts'
 import { type Address, type Bytes32, concat, fromHex, toHex, uintWord, utf8 } from '../primitives/bytes.ts'
 import { type Hasher, keccakText } from '../primitives/crypto.ts'

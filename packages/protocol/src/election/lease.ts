@@ -15,7 +15,7 @@ export type LeaseLimits = { readonly leaseMs: bigint; readonly epsilonMs: bigint
 
 /**
  * True when a step of at most `longestMs` may begin now: `notBefore ≤ clock`, `clock + ε + longest ≤ expires`, and it ends
- * within one lease of the moment the lease was asked for, by the monotonic clock (design 20-network §4.3).
+ * within one lease of the moment the lease was asked for, by the monotonic clock (docs/spec/election.md).
  */
 export function mayAct(
   lease: Lease,
@@ -40,7 +40,7 @@ export function mayServe({ expires }: { expires: bigint }, now: bigint, epsilonM
   return now <= expires + epsilonMs
 }
 
-/** A clock that stands below what it showed before takes no part: it was set back (design 20-network §4.3). */
+/** A clock that stands below what it showed before takes no part: it was set back (docs/spec/election.md). */
 export function clockIsSane(now: bigint, highWater: bigint): boolean {
   return now >= highWater
 }

@@ -1,4 +1,4 @@
-/** Signed messages of the election: reports, placements, renewals, releases (design 20-network §4). */
+/** Signed messages of the election: reports, placements, renewals, releases (docs/spec/election.md). */
 
 import type { Certificate } from '../journal/messages.ts'
 import { type Bytes32, type Hex, toHex } from '../primitives/bytes.ts'

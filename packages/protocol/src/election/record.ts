@@ -40,7 +40,7 @@ export type AnchorContext = {
   readonly self: Address
   /** Wall clock, already checked against its high-water mark. */
   readonly now: bigint
-  /** False after a restart until one longest lease + 2ε passed on the monotonic clock (design 20-network §4.4). */
+  /** False after a restart until one longest lease + 2ε passed on the monotonic clock (docs/spec/election.md). */
   readonly settled: boolean
   readonly leaseMs: bigint
   readonly epsilonMs: bigint

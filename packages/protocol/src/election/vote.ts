@@ -1,4 +1,4 @@
-/** When a home anchor reports, votes, renews and forgets: at most one executor at a time (design 20-network §4). */
+/** When a home anchor reports, votes, renews and forgets: at most one executor at a time (docs/spec/election.md). */
 import { type Home, proposerOf } from '../directory/home.ts'
 import { compareHeads, GENESIS, type Head } from '../journal/messages.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'

@@ -80,7 +80,7 @@ export const scriptErrors = {
   'sandbox.threw': entry<{ message: string }>(
     'invalid',
     (f) => `The handler threw: ${f.message}.`,
-    'Correct the handler; sl token test runs it offline.',
+    'Correct the handler and publish the token again.',
   ),
   'sandbox.output_invalid': entry<{ detail: string }>(
     'invalid',

@@ -1,4 +1,4 @@
-/** Effects: what an instance has asked of the outside world, and what its executor does next about it (design 30-execution §3). */
+/** Effects: what an instance has asked of the outside world, and what its executor does next about it (docs/spec/execution.md). */
 import type { Bytes32 } from '../primitives/bytes.ts'
 
 /** Most effects of one instance without a final outcome. */

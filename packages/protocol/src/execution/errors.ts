@@ -5,7 +5,7 @@ export const executionErrors = {
   'query.unknown_method': entry<{ method: string; token: string }>(
     'missing',
     (f) => `${f.token} declares no query or action "${f.method}".`,
-    'Call one of the declared methods; sl token types lists them.',
+    'Call one of the methods that the declaration in the TokenScript names.',
   ),
   'query.not_serving': entry<{ reason: string }>(
     'unavailable',

@@ -1,4 +1,4 @@
-/** When a home anchor accepts, holds and commits entries: the order of an instance (design 20-network §5). */
+/** When a home anchor accepts, holds and commits entries: the order of an instance (docs/spec/journal.md). */
 
 import type { CertifiedPlacement, Placement } from '../election/messages.ts'
 import { type AnchorContext, type AnchorRecord, enterTerm, isOver } from '../election/record.ts'

@@ -1,4 +1,4 @@
-/** Signed messages of the instance journal: entries, accepts, holds, roots (design 20-network §5). */
+/** Signed messages of the instance journal: entries, accepts, holds, roots (docs/spec/journal.md). */
 import { type Bytes32, type Hex, toHex, ZERO_32 } from '../primitives/bytes.ts'
 import type { Hasher } from '../primitives/crypto.ts'
 import { type Domain, digestOf } from '../primitives/domain.ts'

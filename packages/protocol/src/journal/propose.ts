@@ -1,4 +1,4 @@
-/** The executor's side of one journal entry in flight: proposed, certified, committed (design 20-network §5). */
+/** The executor's side of one journal entry in flight: proposed, certified, committed (docs/spec/journal.md). */
 import type { Address, Hex } from '../primitives/bytes.ts'
 import type { Certificate, CommitProof, Entry, Head } from './messages.ts'
 

@@ -1,4 +1,4 @@
-/** When a home anchor takes an entry into a stream: gap-free, in sequence, one UID per place (design 20-network §6). */
+/** When a home anchor takes an entry into a stream: gap-free, in sequence, one UID per place (docs/spec/stream.md). */
 import type { InputData } from '../attestation/schemas.ts'
 import type { Bytes32 } from '../primitives/bytes.ts'
 import { ZERO_32 } from '../primitives/bytes.ts'

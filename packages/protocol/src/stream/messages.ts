@@ -1,4 +1,4 @@
-/** Signed messages of streams: the receipts of home anchors (design 20-network §6). */
+/** Signed messages of streams: the receipts of home anchors (docs/spec/stream.md). */
 import type { Hex } from '../primitives/bytes.ts'
 import { bytes32, struct, type TypeOf, uint } from '../primitives/struct.ts'
 

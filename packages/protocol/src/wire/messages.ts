@@ -7,7 +7,7 @@ import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text
 import { address, bool, bytes32, uint } from '../primitives/struct.ts'
 import { Receipt } from '../stream/messages.ts'
 
-/** Largest body of an input or an answer, in UTF-16 units (design 10-messages, Content). */
+/** Largest body of an input or an answer, in UTF-16 units (docs/spec/attestation.md). */
 export const BODY_LIMIT = 65_536
 const HOME_LIMIT = 31
 const RANGE_LIMIT = 64

@@ -48,7 +48,7 @@ export type Declaration = {
   readonly serviceClass: number
 }
 
-/** Gas per call when the author names none, and the most that may be named (research figures of the pinned engine). */
+/** Gas per call when the author names none, and the most that may be named (the figures of the pinned engine). */
 export const DEFAULT_GAS: GasCaps = {
   load: 20_000_000,
   init: 5_000_000,
