@@ -51,7 +51,7 @@ export class AnchoringNode {
     this.#proposer = new ProposerService(ports, context, { ...parts, health: this.health })
     this.journals = new JournalService(ports, context, parts)
     this.streams = new StreamService(ports, context, this.#post)
-    this.roots = new RootBoard(ports, context, this.#post)
+    this.roots = new RootBoard(this.#post)
     this.#grants = new GrantService(ports, context)
     this.#post.on('activate', (_, { token }) => {
       this.#activate(token).catch((error) => this.#failed(token, error))

@@ -18,6 +18,13 @@ type Holder = {
   expires: bigint
   asked: number
 }
+/** What one anchor has signed. */
+type Promised = {
+  term: bigint
+  instance: Bytes32 | undefined
+  readonly receipts: Map<string, Bytes32>
+  readonly leases: Map<Bytes32, bigint>
+}
 type Call = { readonly node: Address; readonly term: bigint; readonly until: number }
 type Options = {
   readonly time: VirtualTime
@@ -38,10 +45,8 @@ export class Checkers {
   readonly #asked = new Map<string, number>()
   readonly #holders = new Map<Address, Holder>()
   readonly #said = new Map<string, string>()
-  readonly #promised = new Map<
-    Address,
-    { term: bigint; receipts: Map<string, Bytes32>; instance: Bytes32 | undefined }
-  >()
+  readonly #promised = new Map<Address, Promised>()
+  readonly #released = new Set<Bytes32>()
   readonly #executedTo = new Map<Life, bigint>()
   readonly #calls: Call[] = []
   readonly #seenProposals = new WeakSet<object>()
@@ -67,6 +72,7 @@ export class Checkers {
     if (message.type === 'renew-request') return this.#renewAsked(life, message)
     if (message.type === 'lease') return this.#leaseWon(life, message)
     if (message.type === 'executed') return this.#executed(life, message.executed)
+    if (message.type === 'release') this.#released.add(message.release.placement)
     if (life.name.startsWith('anchor')) this.#anchorSaid(life, message)
   }
 
@@ -166,6 +172,18 @@ export class Checkers {
     else if (known.entry !== entry) this.fail('INV-COMMIT', `${name} takes another entry as committed at ${n}`)
   }
 
+  /** A vote for one placement while a lease of another one runs, as this anchor signed it and by its own clock. */
+  #leaseSigned(life: Life, { leases }: Promised, placement: Bytes32, expires: bigint): void {
+    const now = wallClock(this.#options.time, this.#options.skewOf(life.node))
+    for (const [other, until] of leases) {
+      if (other === placement || this.#released.has(other)) continue
+      if (now - BigInt(this.#options.epsilonMs) <= until) {
+        this.fail('INV-ONE-EXECUTOR', `${life.name} votes while a lease runs that it signed`)
+      }
+    }
+    if (!leases.has(placement)) leases.set(placement, expires)
+  }
+
   #anchorSaid(life: Life, message: Sent): void {
     const once = (what: string, value: string) => {
       const key = `${what}/${life.node}`
@@ -173,7 +191,7 @@ export class Checkers {
       if (before === undefined) this.#said.set(key, value)
       else if (before !== value) this.fail('INV-COMMIT', `${life.name} signed two different things: ${what}`)
     }
-    const promised = this.#promised.get(life.node) ?? { term: 0n, receipts: new Map(), instance: undefined }
+    const promised = this.#promised.get(life.node) ?? nothingPromised()
     this.#promised.set(life.node, promised)
     const signed = (instance: Bytes32, term: bigint) => {
       promised.instance = instance
@@ -190,6 +208,9 @@ export class Checkers {
       if (!placement) return
       once(`vote of term ${placement.term}`, message.placement)
       signed(message.instance, placement.term)
+      this.#leaseSigned(life, promised, message.placement, placement.expires)
+    } else if (message.type === 'renewed') {
+      promised.leases.set(message.renew.placement, BigInt(message.renew.expires))
     } else if (message.type === 'receipt') {
       const { stream, sequence, uid } = message.receipt
       const place = `${stream}/${String(sequence).padStart(20, '0')}`
@@ -197,4 +218,8 @@ export class Checkers {
       promised.receipts.set(place, uid)
     }
   }
+}
+
+function nothingPromised(): Promised {
+  return { term: 0n, instance: undefined, receipts: new Map(), leases: new Map() }
 }

@@ -144,6 +144,8 @@ export class Faults {
     const liars = actors.filter((actor) => network.tampers.has(actor.signer.address))
     network.tampers.clear()
     outside.faulty = false
+    const latest = Math.max(...actors.map(({ skew }) => skew.ms))
+    for (const { skew } of actors) if (latest - skew.ms > LOCAL_PARAMETERS.epsilonMs) skew.ms = latest
     // A liar does not come back with the memory of its lies: it is replaced on the same disk.
     for (const liar of liars) this.#world.crash(liar)
     for (const actor of actors) this.#world.start(actor)

@@ -9,6 +9,7 @@ import {
   tokenOf,
   tokenTypeOf,
 } from '@smartlayer/protocol'
+import type { Life } from './life.ts'
 import type { Draws } from './random.ts'
 import type { VirtualTime } from './time.ts'
 
@@ -34,15 +35,24 @@ type Input = {
 }
 
 /** A sandbox that now and then takes long to build a request: the lease may be over when it has. */
-export function counterSandbox(time: VirtualTime, draws: Draws): Sandbox {
+export function counterSandbox(time: VirtualTime, life: Life, draws: Draws): Sandbox {
   return {
     load: async () => {},
     call: async (_, method, input) => {
       const waitMs = method === 'request' && draws.chance(0.2) ? draws.between(200, 3_000) : 0
-      if (waitMs > 0) await new Promise<void>((resolve) => void time.at(waitMs, resolve))
+      if (waitMs > 0) await passed(time, life, waitMs)
       return callCounter(method, JSON.parse(input) as Input)
     },
   }
+}
+
+/** Never resolves for a node that crashed meanwhile. */
+function passed(time: VirtualTime, life: Life, waitMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    time.at(waitMs, () => {
+      if (life.alive) resolve()
+    })
+  })
 }
 
 /** The token as nodes have loaded it: `call` is idempotent at the outside system, `charge` is not. */

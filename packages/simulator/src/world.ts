@@ -211,7 +211,7 @@ export class World {
       store: actor.disk.mount(life),
       network: this.network.portFor(life),
       chain: this.#chain(),
-      sandbox: counterSandbox(this.time, drawsOf(this.seed, `sandbox of ${actor.name} born ${life.bornAt}`)),
+      sandbox: counterSandbox(this.time, life, drawsOf(this.seed, `sandbox of ${actor.name} born ${life.bornAt}`)),
       egress: this.outside.portFor(life),
       identity: { signer: actor.signer, crypto: this.keys.crypto },
       telemetry: this.#telemetry(life),

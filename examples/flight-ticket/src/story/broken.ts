@@ -42,7 +42,10 @@ export const ALTERED_REDUCER: readonly Patch[] = [
     file: /executor\/child\.ts$/,
     find: 'return result ? { id, result: toWire(result) } : { id, missing: true }',
     replace:
-      'const altered = result?.status === \'ok\' ? { ...result, output: result.output.replace(/"delayMinutes":(\\d+)/, (_, m) => `"delayMinutes":${Number(m) + 1}`) } : result\n' +
+      "const altered = result?.status === 'ok' ? { ...result, output: addMinute(result.output) } : result\n" +
+      '    function addMinute(text: string): string {\n' +
+      '      return text.replace(/"delayMinutes":(\\d+)/, (_, minutes) => \'"delayMinutes":\' + (Number(minutes) + 1))\n' +
+      '    }\n' +
       '    return altered ? { id, result: toWire(altered) } : { id, missing: true }',
   },
 ]

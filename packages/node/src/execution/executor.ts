@@ -344,6 +344,8 @@ export class Executor {
     const flight = this.#inFlight
     const { home, post } = this.#parts
     if (!flight || flight.proposal.head.hash !== place.entry || !home.anchors.includes(from)) return
+    const counted = type === Accept ? flight.proposal.accepts : flight.proposal.held
+    if (counted.has(from) || counted.size >= home.quorum) return // a quorum is enough; more would only cost checks
     const { keccak, recover } = this.#ports.identity.crypto
     if (recover(digestOf(type, place, this.#context.domain, keccak), signature) !== from) return
     const before = progressOf(flight.proposal, home.quorum).stage

@@ -4,6 +4,7 @@ import {
   anchorsOf,
   type Bytes32,
   cursorKey,
+  faultsTolerated,
   fromHex,
   SLInput,
   type StreamItem,
@@ -94,7 +95,15 @@ export class InputBuffer {
   #subscribe(): void {
     if (this.#followed.size === 0) return
     const subsets = [...this.#followed.values()].map(({ stream, subset }) => ({ stream, subset }))
-    this.#post.sendAll(this.#anchors, { type: 'subscribe', subsets })
+    this.#post.sendAll(this.#pushing, { type: 'subscribe', subsets })
+  }
+
+  /** f + 1 anchors push to us, each node's own choice of them; what they withhold or lose is asked of the others. */
+  get #pushing(): readonly Address[] {
+    const anchors = this.#anchors
+    const first = Number(BigInt(this.#post.self) % BigInt(anchors.length || 1))
+    const count = faultsTolerated(anchors.length) + 1
+    return Array.from({ length: Math.min(count, anchors.length) }, (_, i) => anchors[(first + i) % anchors.length]!)
   }
 
   #ask({ stream, subset, after }: Followed): void {

@@ -27,7 +27,6 @@ export const consequencesOf: Readonly<Record<Kind, Consequences>> = {
 export type CatalogueEntry<F> = { readonly kind: Kind; readonly text: (facts: F) => string; readonly fix: string }
 
 /** Declares an entry; the facts that its text needs are checked wherever the error is made. */
-// biome-ignore lint/suspicious/noConfusingVoidType: void marks texts that need no facts
 export function entry<F = void>(kind: Kind, text: (facts: F) => string, fix: string): CatalogueEntry<F> {
   return { kind, text, fix }
 }
