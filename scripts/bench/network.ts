@@ -12,7 +12,7 @@ import { type Row, row } from './row.ts'
 /** Below the ports that Linux gives to outgoing connections: those may be taken at any moment. */
 const PORT_BASE = 28_700
 const SETTLE_MS = 3_000
-const TARGET_READY_S = 10
+const TARGET_READY_S = 15
 const TARGET_MEMORY_MIB = 1_331
 
 export type NetworkBench = 'ready' | 'memory' | 'attested-query' | 'committed-update'

@@ -13,6 +13,7 @@ import {
   NO_EVIDENCE,
   Query,
   type QueryRequest,
+  rootCache,
   SLOutput,
   SmartLayerError,
   textHash,
@@ -31,6 +32,8 @@ const NONCE_LIMIT = 100_000
 /** Life of an answer, in seconds. */
 const ANSWER_LIFE_S = 300n
 const RESULT_CACHE_LIMIT = 4_096
+/** Grants whose signatures need not be checked again. */
+const GRANTS_KEPT = 4_096
 
 export type Serving = { readonly token: LoadedToken; readonly confirmed: Confirmed }
 type ServicePorts = Pick<Ports, 'clock' | 'identity' | 'sandbox' | 'random'>
@@ -40,6 +43,7 @@ export class QueryService {
   readonly #context: NodeContext
   readonly #signer: BatchSigner
   readonly #nonces = new Map<Bytes32, bigint>()
+  readonly #seenGrants = rootCache(GRANTS_KEPT)
   readonly #results = new Map<string, Promise<string>>()
 
   constructor(ports: ServicePorts, context: NodeContext, signer: BatchSigner) {
@@ -121,6 +125,7 @@ export class QueryService {
       audience: query.audience,
       scope,
       grantHash: query.grant,
+      seen: this.#seenGrants,
     })
     if (!accepted(checked)) throw SmartLayerError.fromData(checked.code, checked.facts)
     this.#remember(toHex(digest), now)

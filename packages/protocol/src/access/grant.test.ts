@@ -76,3 +76,16 @@ test.each<[string, AttestedGrant, Partial<GrantContext>, string]>([
 ])('refused: a grant %s', (_, grant, change, code) => {
   expect(checkGrant(grant, contextOf(grant, change))).toMatchObject({ code })
 })
+
+test('a grant that was checked before is not believed beyond what was checked', () => {
+  const keys = new Set<string>()
+  const seen = { has: (key: string) => keys.has(key), add: (key: string) => void keys.add(key) }
+  const grant = grantOf()
+  const context = { ...contextOf(grant), seen }
+  expect(checkGrant(grant, context)).toMatchObject({ verdict: 'accept' })
+  expect(keys.size).toBe(1)
+  expect(checkGrant(grant, context)).toMatchObject({ verdict: 'accept' })
+  expect(checkGrant({ ...grant, checks: grant.checks.slice(1) }, context)).toMatchObject({ code: 'grant.unattested' })
+  expect(checkGrant(grant, { ...context, nowS: 2_000n })).toMatchObject({ code: 'grant.unattested' })
+  expect(checkGrant(grant, { ...context, audience: holder.address })).toMatchObject({ code: 'grant.audience' })
+})

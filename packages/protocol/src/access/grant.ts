@@ -21,7 +21,12 @@ export type GrantContext = {
   readonly scope: string
   /** The grant that the request names. */
   readonly grantHash: Bytes32
+  /** Signatures that were checked before, so that a site's further requests do not cost them again. */
+  readonly seen?: SignatureCache
 }
+
+/** Remembers what was verified, within a bound. */
+export type SignatureCache = { has(key: string): boolean; add(key: string): void }
 
 /** Refuses with the exact reason; a method without scope needs no grant. */
 export function checkGrant(
@@ -42,20 +47,25 @@ export function checkGrant(
     return ignore('scope.not_granted', { granted: grant.scopes.join(' '), needed: context.scope })
   }
   if (nowS >= grant.expires) return ignore('grant.expired', { expired: grant.expires, now: nowS })
+  const valid = attested.checks.filter(({ check }) => check.grant === hash && nowS < check.expires)
+  const key = [
+    hash,
+    attested.signature,
+    ...valid.map(({ check, signature }) => `${check.block}:${check.expires}:${signature}`),
+  ].join()
+  if (context.seen?.has(key)) return accept(attested)
   if (crypto.recover(digest, attested.signature) !== grant.holder) return reject('grant.signature')
   const needed = faultsTolerated(context.anchors.length) + 1
-  const got = countChecks(attested.checks, hash, context)
-  return got < needed ? reject('grant.unattested', { got, needed }) : accept(attested)
+  const got = countChecks(valid, context)
+  if (got < needed) return reject('grant.unattested', { got, needed })
+  context.seen?.add(key)
+  return accept(attested)
 }
 
-/** Distinct anchors whose check of this grant is valid now. */
-function countChecks(
-  checks: AttestedGrant['checks'],
-  grant: Bytes32,
-  { anchors, crypto, domain, nowS }: GrantContext,
-): number {
-  const signers = checks
-    .filter(({ check }) => check.grant === grant && nowS < check.expires)
-    .map(({ check, signature }) => crypto.recover(digestOf(GrantCheck, check, domain, crypto.keccak), signature))
+/** Distinct anchors that signed one of these checks. */
+function countChecks(checks: AttestedGrant['checks'], { anchors, crypto, domain }: GrantContext): number {
+  const signers = checks.map(({ check, signature }) =>
+    crypto.recover(digestOf(GrantCheck, check, domain, crypto.keccak), signature),
+  )
   return new Set(signers.filter((signer) => signer && anchors.includes(signer))).size
 }
