@@ -50,7 +50,7 @@ export class Faults {
   #crashAnchor(): void {
     this.#weaken((anchor, whole) => {
       this.#world.crash(anchor)
-      this.#later(300 + this.#draws.next() * 4_000, () => {
+      this.#later(this.#downMs(), () => {
         this.#world.start(anchor)
         whole()
       })
@@ -80,9 +80,12 @@ export class Faults {
   #crashService(): void {
     const victim = this.#victim()
     this.#world.crash(victim)
-    this.#later(this.#draws.chance(0.5) ? 50 + this.#draws.next() * 400 : 500 + this.#draws.next() * 5_000, () =>
-      this.#world.start(victim),
-    )
+    this.#later(this.#downMs(), () => this.#world.start(victim))
+  }
+
+  /** Half of the crashes are over at once, as under a supervisor. */
+  #downMs(): number {
+    return this.#draws.chance(0.5) ? 50 + this.#draws.next() * 400 : 500 + this.#draws.next() * 5_000
   }
 
   #isolateService(): void {
