@@ -51,7 +51,7 @@ export type SimulateOptions = {
   readonly stopAtFailure?: boolean
 }
 
-const FACTS = 100
+const FACTS = 96
 const FAULTS_UNTIL_MS = 18_000
 const LIVENESS_MS = 20_000
 const LEAST_ENTRIES = 100

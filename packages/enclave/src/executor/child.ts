@@ -4,13 +4,16 @@ import { prepareEngine } from '../sandbox/engine.ts'
 import { type ExecutorReply, type ExecutorRequest, toWire } from './messages.ts'
 import { ScriptCache } from './script-cache.ts'
 
+// First of all: a parent that ends while the engine is prepared must not leave this process behind.
+process.on('disconnect', () => process.exit(0))
+if (!process.connected) process.exit(0)
+
 const wasm = new Uint8Array(readFileSync(process.argv[2] ?? ''))
 const scripts = new ScriptCache(await prepareEngine(wasm))
 
 process.on('message', (batch: readonly ExecutorRequest[]) => {
   process.send?.(batch.map(answer))
 })
-process.on('disconnect', () => process.exit(0))
 process.send?.([])
 
 function answer(request: ExecutorRequest): ExecutorReply {

@@ -18,7 +18,8 @@ const OPTIONS: ExecutorOptions = {
 const ECHO = 'globalThis.smartToken = { call: (method, input) => method + input }'
 const SPIN = 'globalThis.smartToken = { call() { for (;;); } }'
 /** Of which a bare Node process has about 45. */
-const MEGABYTES_RESIDENT = 75
+// Resident, shared pages of the Node binary included; it varies by several MB from run to run, so this catches only leaps.
+const MEGABYTES_RESIDENT = 100
 const RUNAWAY_GAS = GAS.hard
 
 let stack: AsyncDisposableStack | undefined
