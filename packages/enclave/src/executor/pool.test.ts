@@ -17,8 +17,7 @@ const OPTIONS: ExecutorOptions = {
 }
 const ECHO = 'globalThis.smartToken = { call: (method, input) => method + input }'
 const SPIN = 'globalThis.smartToken = { call() { for (;;); } }'
-/** Of which a bare Node process has about 45. */
-// Resident, shared pages of the Node binary included; it varies by several MB from run to run, so this catches only leaps.
+/** Of which a bare Node process has about 45, shared pages included. It varies by several MB between runs: this catches leaps. */
 const MEGABYTES_RESIDENT = 100
 const RUNAWAY_GAS = GAS.hard
 
