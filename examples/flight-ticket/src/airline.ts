@@ -29,8 +29,11 @@ export class Airline {
     this.api = Fastify({ bodyLimit: 65_536, logger: false, forceCloseConnections: true })
     this.api.get('/health', async () => ({ ok: true }))
     this.api.get('/', async (_, reply) => reply.type('text/html').send(PAGE))
-    this.api.post('/delays', async (request) => {
-      const { flight, date, delayMinutes } = request.body as { flight: string; date: string; delayMinutes: number }
+    // Only JSON is taken: a form of another site cannot send it without being asked.
+    this.api.removeContentTypeParser('text/plain')
+    this.api.post('/delays', async (request, reply) => {
+      const { flight, date, delayMinutes } = (request.body ?? {}) as Delay
+      if (!isDelay({ flight, date, delayMinutes })) return reply.code(400).send({ message: DELAY_FORM })
       const { receipt } = await this.delay(flight, date, delayMinutes)
       return {
         uid: receipt.receipt.uid,
@@ -54,6 +57,20 @@ export class Airline {
   delay(flight: string, date: string, delayMinutes: number): Promise<Published> {
     return this.#options.issuer.attest({ subset: `flight-status/${flight}/${date}`, body: { delayMinutes } })
   }
+}
+
+type Delay = { readonly flight: string; readonly date: string; readonly delayMinutes: number }
+const DELAY_FORM =
+  'Send flight (1 to 16 characters), date (YYYY-MM-DD) and delayMinutes (a whole number from 0 to 10000).'
+
+function isDelay({ flight, date, delayMinutes }: Readonly<Record<keyof Delay, unknown>>): boolean {
+  return (
+    /^.{1,16}$/.test(String(flight)) &&
+    /^\d{4}-\d{2}-\d{2}$/.test(String(date)) &&
+    Number.isInteger(delayMinutes) &&
+    Number(delayMinutes) >= 0 &&
+    Number(delayMinutes) <= 10_000
+  )
 }
 
 const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Airline operations</title><link rel="icon" href="data:,">

@@ -61,10 +61,10 @@ export class Consent {
       `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Consent</title><link rel="icon" href="data:,">` +
       `<style>:root{color-scheme:light dark;font:16px/1.5 system-ui}main{max-width:26rem;margin:2rem auto;padding:0 1rem}` +
       `.buttons{display:grid;grid-template-columns:1fr 1fr;gap:1rem}button,a{font:inherit;padding:.6rem;border-radius:.5rem;border:1px solid #8888;` +
-      `text-align:center;text-decoration:none;color:inherit;background:transparent}h1{font-size:1.25rem;overflow-wrap:anywhere}</style>` +
+      `text-align:center;text-decoration:none;color:inherit;background:transparent}h1{font-size:1.25rem}h1,small{overflow-wrap:anywhere}</style>` +
       `<main><h1>${escapeHtml(new URL(origin).host)}</h1><p>wants to use your flight ticket <small>${escapeHtml(this.#options.token())}</small></p>` +
       `<p>It will be able to</p><ul>${lines}</ul><p>It will not see your name, price or seat. The grant ends after one day.</p>` +
-      `<form method="post" action="/allow">${hidden}<div class="buttons"><a href="${escapeHtml(origin)}/">Deny</a><button>Allow</button></div></form>` +
+      `<form method="post" action="/allow">${hidden}<div class="buttons"><a href="${escapeHtml(origin)}/#denied=1">Deny</a><button>Allow</button></div></form>` +
       `<p><small>Demo wallet: its key is kept by this local page.</small></p></main></html>`
     )
   }

@@ -1,7 +1,8 @@
 /** The car rental: a website that asks a visitor's ticket whether the flight is late, and believes only a verified answer. */
+import { randomUUID } from 'node:crypto'
 import { type AttestedGrant, attestedGrantShape, isSmartLayerError } from '@smartlayer/protocol'
 import type { SmartLayer } from '@smartlayer/sdk/server'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 
 const SCOPES = ['flight.status:read']
 
@@ -15,26 +16,49 @@ export type FlightStatus = {
 }
 export type RentalOptions = { readonly smartLayer: SmartLayer; readonly origin: string; readonly consentUrl: string }
 
+type Visitor = { readonly token: string; readonly grant: AttestedGrant }
+const SESSION_LIMIT = 1_000
+
+/** The visitor's session, made when there is none yet. */
+function sessionOf(request: FastifyRequest, reply: FastifyReply): string {
+  const known = /(?:^|; )session=([0-9a-f-]{36})/.exec(request.headers.cookie ?? '')?.[1]
+  const session = known ?? randomUUID()
+  if (!known) reply.header('set-cookie', `session=${session}; HttpOnly; SameSite=Lax; Path=/`)
+  return session
+}
+
 export class Rental {
   readonly api: FastifyInstance
   readonly #options: RentalOptions
-  /** The grant of each visitor; a real site keeps it with the session. */
-  #grant: { token: string; grant: AttestedGrant } | undefined
+  /** Grants by session; the oldest is forgotten first. */
+  readonly #grants = new Map<string, Visitor>()
 
   constructor(options: RentalOptions) {
     this.#options = options
     this.api = Fastify({ bodyLimit: 65_536, logger: false, forceCloseConnections: true })
     this.api.get('/health', async () => ({ ok: true }))
-    this.api.get('/', async (_, reply) => reply.type('text/html').send(this.#page()))
-    this.api.post('/grant', async (request, reply) => {
-      const { token, grant } = request.body as { token: string; grant: unknown }
-      this.#grant = { token, grant: attestedGrantShape.parse(grant, 'grant') }
-      return reply.code(204).send()
+    this.api.get('/', async (request, reply) => {
+      const known = this.#grants.has(sessionOf(request, reply))
+      return reply.type('text/html').send(this.#page(known))
     })
-    this.api.get('/status', async (_, reply) => {
-      if (!this.#grant) return reply.code(404).send({ code: 'grant.missing' })
+    this.api.post('/grant', async (request, reply) => {
+      const { token, grant } = (request.body ?? {}) as { token?: unknown; grant?: unknown }
       try {
-        const { value, proof, node } = await this.status(this.#grant.token, this.#grant.grant)
+        this.#remember(sessionOf(request, reply), {
+          token: String(token),
+          grant: attestedGrantShape.parse(grant, 'grant'),
+        })
+        return reply.code(204).send()
+      } catch (error) {
+        if (!isSmartLayerError(error)) throw error
+        return reply.code(400).send({ code: error.code, message: error.message })
+      }
+    })
+    this.api.get('/status', async (request, reply) => {
+      const visitor = this.#grants.get(sessionOf(request, reply))
+      if (!visitor) return reply.code(404).send({ code: 'grant.missing' })
+      try {
+        const { value, proof, node } = await this.status(visitor.token, visitor.grant)
         return { value, summary: proof.summary, checks: proof.checks, node }
       } catch (error) {
         if (!isSmartLayerError(error)) throw error
@@ -50,7 +74,13 @@ export class Rental {
   }
   // #endregion
 
-  #page(): string {
+  #remember(session: string, visitor: Visitor): void {
+    this.#grants.set(session, visitor)
+    const [oldest] = this.#grants.keys()
+    if (this.#grants.size > SESSION_LIMIT && oldest !== undefined) this.#grants.delete(oldest)
+  }
+
+  #page(known: boolean): string {
     const { smartLayer, origin, consentUrl } = this.#options
     const ask = new URL(consentUrl)
     ask.search = new URLSearchParams({
@@ -58,7 +88,7 @@ export class Rental {
       origin,
       scopes: SCOPES.join(' '),
     }).toString()
-    return PAGE.replace('CONSENT_URL', ask.href.replaceAll('&', '&amp;'))
+    return PAGE.replace('KNOWN', String(known)).replace('CONSENT_URL', ask.href.replaceAll('&', '&amp;'))
   }
 }
 
@@ -88,13 +118,21 @@ async function refresh() {
     : 'Flight ' + flight + (delayMinutes ? ' is ' + delayMinutes + ' min late' : ' is on time') + ' · verified ✔'
   show(text, answer.summary + ' · answered by ' + answer.node, false)
 }
-const granted = new URLSearchParams(location.hash.slice(1))
-if (granted.has('grant')) {
-  const body = JSON.stringify({ token: granted.get('token'), grant: JSON.parse(granted.get('grant')) })
+async function begin() {
+  const granted = new URLSearchParams(location.hash.slice(1))
   history.replaceState(null, '', '/')
-  fetch('/grant', { method: 'POST', headers: { 'content-type': 'application/json' }, body }).then(() => {
-    refresh()
-    setInterval(refresh, 2000)
-  })
+  if (granted.has('denied')) return show('You did not allow it. Nothing was shared.', '', true)
+  if (!granted.has('grant')) return KNOWN && watch()
+  let grant
+  try { grant = JSON.parse(granted.get('grant')) } catch { return show('The answer of the wallet could not be read', '', true) }
+  const body = JSON.stringify({ token: granted.get('token'), grant })
+  const response = await fetch('/grant', { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+  if (response.ok) watch()
+  else show('The answer of the wallet was not accepted', (await response.json()).message, true)
 }
+function watch() {
+  refresh()
+  setInterval(refresh, 2000)
+}
+begin()
 </script></html>`

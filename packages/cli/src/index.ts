@@ -13,7 +13,7 @@ export {
 } from './local-network/deploy.ts'
 export { Gateway } from './local-network/gateway.ts'
 export { keyFile, readJson, writeDurably } from './local-network/keys.ts'
-export { DEFAULT_PORT_BASE, type Layout, layoutOf } from './local-network/layout.ts'
+export { DEFAULT_PORT_BASE, type Layout, layoutOf, PORT_SPAN } from './local-network/layout.ts'
 export { LocalNetwork, type LocalNetworkOptions, resetNetwork } from './local-network/local-network.ts'
 export { ManagedProcess } from './local-network/processes.ts'
 export { type BuiltToken, buildToken } from './token/build.ts'

@@ -60,7 +60,12 @@ export type LoadedToken = {
 }
 
 /** What holds for every token of one contract. */
-export type LoadedType = { readonly contract: Address; readonly rules: Omit<TokenRules, 'token'> }
+export type LoadedType = {
+  readonly contract: Address
+  readonly rules: Omit<TokenRules, 'token'>
+  /** Refuses a fact of this issuer and lane that fits none of the inputs declared for them. */
+  readonly checkFact: (by: { readonly issuer: Address; readonly lane: Bytes32 }, body: string) => Refusal | undefined
+}
 
 /** The tokens this node has loaded. Loading may ask chain and network; look-ups never do. */
 export type TokenBook = {

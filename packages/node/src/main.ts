@@ -30,6 +30,8 @@ import { ScriptStore } from './script/script-store.ts'
 import { ServiceNode } from './service-node.ts'
 
 const PARENT_CHECK_MS = 1_000
+/** An orphan that has not ended in order by then, perhaps because it never finished its start, just ends. */
+const ORPHAN_LIMIT_MS = 5_000
 
 /** Anchors order what scripts do and never run one. */
 const NO_SANDBOX: Sandbox = {
@@ -149,9 +151,14 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
   }
 }
 
-/** Ends in order on a signal; in development also when the process that started it is gone. */
-function endWith(stop: () => Promise<void>, development: boolean): void {
+/** In development the process that started this node may vanish without a word: then nobody needs the node any more. */
+function onOrphaned(end: () => void): void {
   const parent = process.ppid
+  setInterval(() => process.ppid === parent || end(), PARENT_CHECK_MS).unref()
+}
+
+/** Ends in order on a signal. */
+function endWith(stop: () => Promise<void>, development: boolean): void {
   let ending = false
   const end = () => {
     if (ending) return
@@ -163,11 +170,12 @@ function endWith(stop: () => Promise<void>, development: boolean): void {
   }
   process.on('SIGTERM', end)
   process.on('SIGINT', end)
-  if (development) setInterval(() => process.ppid === parent || end(), PARENT_CHECK_MS).unref()
+  if (development) onOrphaned(end)
 }
 
 const { values } = parseArgs({ options: { config: { type: 'string' } } })
 const config = loadConfig(values.config ?? 'node.json')
+if (config.development) onOrphaned(() => setTimeout(() => process.exit(1), ORPHAN_LIMIT_MS).unref())
 try {
   endWith(await start(config), config.development)
 } catch (error) {

@@ -3,6 +3,7 @@ import {
   Action,
   type ActionRequest,
   type Answer,
+  accepted,
   anchorsOf,
   type Bytes32,
   type CertifiedPlacement,
@@ -93,9 +94,9 @@ export class ServiceNode {
     hosted.serving()
     const { state } = hosted.replica
     const input: JournalInput & { kind: 'action' } = { kind: 'action', action, signature, grant, args }
-    if (!state || !checkOwn(this.#ports, this.#context, { token: hosted.token, input, state })) {
-      throw SmartLayerError.of('request.signature')
-    }
+    if (!state) throw SmartLayerError.of('query.not_serving', { reason: 'its state is not loaded yet' })
+    const checked = checkOwn(this.#ports, this.#context, { token: hosted.token, input, state })
+    if (!accepted(checked)) throw SmartLayerError.fromData(checked.code, checked.facts)
     const digest = toHex(digestOf(Action, action, this.#context.domain, this.#ports.identity.crypto.keccak))
     const settled = hosted.settled(digest)
     hosted.submit(input)

@@ -129,7 +129,7 @@ export function signFact(
 
 /** Sends a signed fact to one anchor after another until 2f + 1 home anchors signed its receipt. Sending twice is safe. */
 export async function publish(site: Site, item: StreamItem, options: CallOptions = {}): Promise<ReceiptInfo> {
-  let last: unknown
+  const refusals: SmartLayerError[] = []
   for (const anchor of site.anchors) {
     try {
       const body = streamItemShape.toJson(item)
@@ -139,11 +139,14 @@ export async function publish(site: Site, item: StreamItem, options: CallOptions
       })
       return checkReceipt(site, item, receipt)
     } catch (error) {
-      if (!(error instanceof SmartLayerError) || !error.retryable || error.kind === 'conflict') throw error
-      last = error
+      if (!(error instanceof SmartLayerError) || error.kind === 'conflict') throw error
+      refusals.push(error)
+      // One anchor may be wrong about a fact; f + 1 that say the same are not.
+      const same = refusals.filter(({ code }) => code === error.code).length
+      if (!error.retryable && same > faultsTolerated(site.anchors.length)) throw error
     }
   }
-  throw last ?? SmartLayerError.of('stream.no_quorum', { got: 0, needed: 1, of: 0 })
+  throw refusals.at(-1) ?? SmartLayerError.of('stream.no_quorum', { got: 0, needed: 1, of: 0 })
 }
 
 function checkReceipt(site: Site, { attestation }: StreamItem, info: ReceiptInfo): ReceiptInfo {

@@ -43,12 +43,12 @@ export const BUGS: readonly Bug[] = [
     ],
   },
   {
-    name: 'head-from-one-report',
+    name: 'head-from-lowest-report',
     edits: [
       edit(
         VOTE,
-        'return reports\n    .map(({ report: r })',
-        'return reports\n    .slice(0, 1)\n    .map(({ report: r })',
+        '.filter((head) => head.term < term)',
+        '.filter((head) => head.term < term).sort(compareHeads).slice(0, 1)',
       ),
     ],
   },

@@ -51,8 +51,8 @@ export type SimulateOptions = {
   readonly stopAtFailure?: boolean
 }
 
-const FACTS = 96
-const FAULTS_UNTIL_MS = 18_000
+const FACTS = 92
+const FAULTS_UNTIL_MS = 16_000
 const LIVENESS_MS = 20_000
 const LEAST_ENTRIES = 100
 

@@ -196,9 +196,9 @@ export class World {
       membership: () => membership,
       tokens: {
         byInstance: (instance) => (instance === token.instance ? token : undefined),
-        byContract: (contract) => ({ contract, rules: token.rules }),
+        byContract: (contract) => ({ contract, rules: token.rules, checkFact: () => undefined }),
         load: async () => token,
-        loadType: async (contract) => ({ contract, rules: token.rules }),
+        loadType: async (contract) => ({ contract, rules: token.rules, checkFact: () => undefined }),
       },
     }
   }

@@ -6,6 +6,7 @@ import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { SmartLayerError } from '@smartlayer/protocol'
+import { endWithUs } from './processes.ts'
 
 const ANVIL = createRequire(import.meta.url).resolve('@foundry-rs/anvil-linux-amd64/bin/anvil')
 const START_TIMEOUT_MS = 15_000
@@ -112,6 +113,7 @@ export class Anvil {
     const state = existsSync(stateFile) ? ['--load-state', stateFile] : []
     const args = ['--host', '127.0.0.1', '--port', String(port), '--chain-id', String(chainId), '--silent', ...state]
     const child = spawn(ANVIL, args, { stdio: 'ignore' })
+    endWithUs(child)
     this.#child = child
     this.#savedBlock = ''
     this.#ready = false

@@ -48,6 +48,7 @@ export class ManagedProcess {
       env: { ...process.env, MALLOC_ARENA_MAX: '1', ...env },
     })
     closeSync(log)
+    endWithUs(this.#child)
   }
 
   /** Resolves once the readiness URL answers 200. Throws `process.failed` with the log's path. */
@@ -87,4 +88,17 @@ async function answers(url: string): Promise<boolean> {
   } catch {
     return false // not listening yet
   }
+}
+
+const children = new Set<ChildProcess>()
+process.on('exit', endAll)
+
+/** However this program ends, what it started is asked to end as well. */
+export function endWithUs(child: ChildProcess): void {
+  children.add(child)
+  child.once('exit', () => children.delete(child))
+}
+
+function endAll(): void {
+  for (const child of children) child.kill('SIGTERM')
 }

@@ -51,7 +51,7 @@ export function bodyOf<T>(request: FastifyRequest, shape: Shape<T>): T {
 
 /** A path parameter. */
 export function param(request: FastifyRequest, name: string): string {
-  return decodeURIComponent((request.params as Record<string, string>)[name] ?? '')
+  return (request.params as Record<string, string>)[name] ?? ''
 }
 
 /** A whole number of the query string, or the default. Throws `api.body_invalid`. */

@@ -50,6 +50,7 @@ export class ProposerService {
   readonly #attempts = new Map<Bytes32, Attempt>()
   /** Since when an instance stands without a placement at the term it has now. */
   readonly #vacancies = new Map<Bytes32, { readonly term: bigint; readonly since: number }>()
+  readonly #vacantSince = new Map<Bytes32, number>()
   readonly #watched = new Map<Bytes32, LoadedToken>()
   #timer: Cancel
 
@@ -90,9 +91,11 @@ export class ProposerService {
     const now = this.#ports.clock.monotonic()
     if (hasRunningPlacement(record, context)) {
       this.#vacancies.delete(instance)
+      this.#vacantSince.delete(instance)
       this.#attempts.delete(instance)
       return
     }
+    if (!this.#vacantSince.has(instance)) this.#vacantSince.set(instance, now)
     const attempt = this.#attempts.get(instance)
     if (attempt && now < attempt.deadline) return this.#push(token, attempt)
     // A lease that this anchor voted for may run although it never saw a certificate: until it is over, nobody can win.
@@ -186,7 +189,7 @@ export class ProposerService {
     if (now < this.#readyAt(attempt)) return undefined
     const replicas = this.#eligible(instance)
     const executor = replicas[0]
-    if (!executor) return undefined
+    if (!executor || this.#shouldWait(instance, replicas.length)) return undefined
     const record = this.#parts.book.get(instance)
     const head = headOfReports(
       [...reports.values()].map((r) => r.verified),
@@ -205,6 +208,14 @@ export class ProposerService {
       notBefore: now,
       expires: now + BigInt(leaseMs),
     }
+  }
+
+  /** After a start, heartbeats come in one by one: fewer replicas than wanted are taken only when no more have come for a lease. */
+  #shouldWait(instance: Bytes32, found: number): boolean {
+    const { replicas, leaseMs } = this.#context.parameters
+    const wanted = Math.min(replicas, serviceNodesOf(this.#context.membership()).length)
+    const vacant = this.#vacantSince.get(instance) ?? this.#ports.clock.monotonic()
+    return found < wanted && this.#ports.clock.monotonic() - vacant < leaseMs
   }
 
   /** The first healthy service nodes in the instance's own rendezvous order; never by the nodes' wish. */

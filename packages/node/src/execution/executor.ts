@@ -2,6 +2,7 @@
 import {
   Accept,
   type Address,
+  accepted,
   type CheckedInput,
   type Code,
   catalogue,
@@ -45,6 +46,9 @@ const ACTION_LIMIT = 256
 /** A step of the journal is given this long within the lease; an entry that takes longer is proposed again. */
 const ENTRY_MS = 300
 
+/** A refused fact is asked for again after this pause, not at once. */
+const REFUSED_PAUSE_MS = 1_000
+
 const TERM_START: JournalInput = { kind: 'term-start' }
 
 type InFlight = {
@@ -75,6 +79,8 @@ export class Executor {
   /** Attempts whose request left, or is leaving, by this process: none is performed twice. */
   readonly #performed = new Set<string>()
   #calls = 0
+  /** After a fact that was refused, none is tried before this time. */
+  #factsFrom = 0
   #head: Head
   #headCertificate: JournaledEntry['certificate']
   #inFlight: InFlight | undefined
@@ -271,6 +277,7 @@ export class Executor {
   }
 
   #nextFact(state: InstanceState): JournalInput | undefined {
+    if (this.#ports.clock.monotonic() < this.#factsFrom) return undefined
     const { rules } = this.#token
     const { keccak } = this.#ports.identity.crypto
     for (const topic of state.topics) {
@@ -284,6 +291,7 @@ export class Executor {
       const input: JournalInput = { kind: 'input', name: topic.input, attestation: item.attestation, body: item.body }
       if (this.#check(input, state)) return input
       this.#parts.inputs.discard(stream, subset, after + 1n)
+      this.#factsFrom = this.#ports.clock.monotonic() + REFUSED_PAUSE_MS
     }
     return undefined
   }
@@ -365,7 +373,15 @@ export class Executor {
   }
 
   #check(input: JournalInput, state: InstanceState): CheckedInput | undefined {
-    return checkOwn(this.#ports, this.#context, { token: this.#token, input, state })
+    const checked = checkOwn(this.#ports, this.#context, { token: this.#token, input, state })
+    if (accepted(checked)) return checked.value
+    const { code } = checked
+    this.#ports.telemetry.log('warn', 'executor.input_refused', {
+      instance: this.#token.instance,
+      kind: input.kind,
+      code,
+    })
+    return undefined
   }
 
   get #term(): bigint {

@@ -106,6 +106,7 @@ export class HostedInstance {
     this.#executor?.stop()
     this.#executor = undefined
     this.replica.join(placement.replicas)
+    this.#announce()
     if (placement.executor === this.#self) this.#elect(certified, checked.value)
   }
 
@@ -180,6 +181,8 @@ export class HostedInstance {
 
   /** Asks a home anchor for what this replica has not seen: entries, placement, lease. */
   catchUp(): void {
+    // Roots may be lost like any message; until a majority is known here, ours is said again.
+    if (BigInt(this.replica.confirmed?.state.n ?? -1) < this.replica.head.n) this.#announce()
     this.#ask(this.replica.head.n + 1n)
   }
 
@@ -212,6 +215,12 @@ export class HostedInstance {
     readers.delete(this.#self)
     const token = formatTokenRef(this.token.ref)
     this.#parts.post.sendAll([...readers], { type: 'placement', token, certified })
+  }
+
+  #announce(): void {
+    const signed = this.replica.lastRoot
+    const others = this.#placed?.certified.placement.replicas.filter((node) => node !== this.#self) ?? []
+    if (signed) this.#parts.post.sendAll(others, { type: 'executed', ...signed })
   }
 
   #executed(entry: Entry, signed: SignedExecuted): void {

@@ -1,6 +1,5 @@
 /** What an executor puts into the journal itself: its attested reports, and only inputs that it checked as anchors will. */
 import {
-  accepted,
   anchorsOf,
   attest,
   type Bytes32,
@@ -15,6 +14,7 @@ import {
   SLInput,
   textHash,
   toHex,
+  type Verdict,
   ZERO_32,
 } from '@smartlayer/protocol'
 import type { LoadedToken, NodeContext } from '../context.ts'
@@ -62,31 +62,25 @@ export function attestReport(
   return { kind, attestation, body: text }
 }
 
-/** The same check that home anchors make; undefined when they would refuse. */
+/** The same check that home anchors will make. */
 export function checkOwn(
-  ports: Pick<Ports, 'identity' | 'clock' | 'telemetry'>,
+  ports: Pick<Ports, 'identity' | 'clock'>,
   context: NodeContext,
   { token, input, state }: { token: LoadedToken; input: JournalInput; state: InstanceState },
-): CheckedInput | undefined {
-  const malformed = token.checkBody(input)
-  const checked = checkInput(input, {
-    networkId: context.networkId,
-    domain: context.domain,
-    easDomain: context.easDomain,
-    crypto: ports.identity.crypto,
-    rules: token.rules,
-    instance: token.instance,
-    cursors: cursorsOf(state),
-    executor: ports.identity.signer.address,
-    anchors: anchorsOf(context.membership()).map((member) => member.node),
-    time: ports.clock.now(),
-  })
-  const refusal = malformed ?? (accepted(checked) ? undefined : checked)
-  if (!refusal && accepted(checked)) return checked.value
-  ports.telemetry.log('warn', 'executor.input_refused', {
-    instance: token.instance,
-    kind: input.kind,
-    code: refusal?.code,
-  })
-  return undefined
+): Verdict<CheckedInput> {
+  return (
+    token.checkBody(input) ??
+    checkInput(input, {
+      networkId: context.networkId,
+      domain: context.domain,
+      easDomain: context.easDomain,
+      crypto: ports.identity.crypto,
+      rules: token.rules,
+      instance: token.instance,
+      cursors: cursorsOf(state),
+      executor: ports.identity.signer.address,
+      anchors: anchorsOf(context.membership()).map((member) => member.node),
+      time: ports.clock.now(),
+    })
+  )
 }

@@ -113,6 +113,11 @@ export class Replica {
     return this.#disputed ? undefined : this.#confirmed
   }
 
+  /** Our root at the last entry that was executed, for replicas that joined or lost it. */
+  get lastRoot(): SignedExecuted | undefined {
+    return this.#roots.get(this.#head.n)?.get(this.#ports.identity.signer.address)
+  }
+
   get disputed(): string {
     return this.#disputed
   }

@@ -66,9 +66,25 @@ export function loadedToken(script: LoadedScript, ref: TokenRef, keccak: Hasher)
   }
 }
 
-/** Anything a script will see is checked against its schema before it is journaled. */
+/** A fact must fit an input that its issuer and lane may give; it is refused before it enters the stream. */
+export function checkFact(
+  { declaration }: LoadedScript,
+  { issuer, lane }: { issuer: Address; lane: Bytes32 },
+  { body, keccak }: { body: string; keccak: Hasher },
+): Refusal | undefined {
+  const inputs = Object.entries(declaration.inputs).filter(([, declared]) => {
+    const by = declaration.issuers[declared.issuer]
+    return by?.address === issuer && laneOf(by.lane, keccak) === lane
+  })
+  const refusals = inputs.map(([name, { schema }]) => misfit(schema, body, name))
+  return refusals.some((refusal) => refusal === undefined) ? undefined : refusals[0]
+}
+
+/**
+ * Arguments of actions are checked before they are journaled. Facts were checked when they entered their stream; one that
+ * does not fit the input it is taken for is journaled and refused by the script, so that what follows it is not held up.
+ */
 function checkBody(declaration: Declaration, input: JournalInput): Refusal | undefined {
-  if (input.kind === 'input') return misfit(own(declaration.inputs, input.name)?.schema, input.body, input.name)
   if (input.kind === 'action')
     return misfit(own(declaration.actions, input.action.name)?.args ?? undefined, input.args, 'args')
   return undefined

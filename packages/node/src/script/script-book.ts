@@ -4,7 +4,7 @@ import { cidOf, decodeTokenScript, parseIpfsUri, parseTokenScript, verifyTokenSc
 import type { LoadedToken, LoadedType, TokenBook } from '../context.ts'
 import type { Content } from '../ports/content.ts'
 import type { Ports } from '../ports/ports.ts'
-import { type LoadedScript, loadedToken, typeRules } from './loaded-token.ts'
+import { checkFact, type LoadedScript, loadedToken, typeRules } from './loaded-token.ts'
 
 /** Scripts and tokens kept loaded. */
 const SCRIPT_LIMIT = 1_000
@@ -89,7 +89,12 @@ export class ScriptBook implements TokenBook {
     }
     await this.#ports.sandbox.load(scriptHash, service.code)
     const script: LoadedScript = { contract, chainId: this.#options.chainId, scriptHash, declaration }
-    this.#types.set(contract, { contract, rules: typeRules(script, this.#ports.identity.crypto.keccak) })
+    const { keccak } = this.#ports.identity.crypto
+    this.#types.set(contract, {
+      contract,
+      rules: typeRules(script, keccak),
+      checkFact: (by, body) => checkFact(script, by, { body, keccak }),
+    })
     this.#ports.telemetry.log('info', 'script.loaded', { contract, scriptHash, type: declaration.type })
     return script
   }

@@ -130,6 +130,9 @@ export class StreamService {
     if (!token) return reject('token.unknown', { token: attestation.message.recipient })
     const verified = this.#verify(attestation, token.rules)
     if (!accepted(verified)) return verified
+    const rule = issuerOf(token.rules, attestation, crypto.keccak)
+    const misfit = rule && token.checkFact(rule, body)
+    if (misfit) return misfit
     const content = checkContent(body, verified.value.data.contentHash, crypto.keccak)
     if (!accepted(content)) return content
     return accept({ item: { attestation, body }, uid: verified.value.verified.uid, data: verified.value.data })

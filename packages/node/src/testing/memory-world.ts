@@ -172,9 +172,9 @@ export class MemoryWorld {
       membership: () => this.#membership,
       tokens: {
         byInstance: (instance) => (instance === token.instance ? token : undefined),
-        byContract: (contract) => ({ contract, rules: token.rules }),
+        byContract: (contract) => ({ contract, rules: token.rules, checkFact: () => undefined }),
         load: async () => token,
-        loadType: async (contract) => ({ contract, rules: token.rules }),
+        loadType: async (contract) => ({ contract, rules: token.rules, checkFact: () => undefined }),
       },
     }
   }

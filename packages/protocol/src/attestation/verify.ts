@@ -26,7 +26,7 @@ export type VerifyOptions = { readonly domain: Domain; readonly crypto: Crypto; 
 /** Four static words as hex. */
 const BATCH_DATA_LENGTH = 2 + 4 * 64
 /** Clocks of signers may be ahead by this much, in seconds. */
-const CLOCK_TOLERANCE_S = 30n
+export const CLOCK_TOLERANCE_S = 30n
 /** Longest life of an answer, in seconds. */
 export const ANSWER_LIFE_LIMIT_S = 300n
 /** Longest life of an input, in seconds; 0 means that it does not end. */

@@ -87,8 +87,8 @@ export function handlerCall(
       const followed = state.topics.some(
         (topic) => topic.input === input.name && checked.cursor?.key.endsWith(`:${subsetOf(topic.subset, keccak)}`),
       )
-      return followed
-        ? { method: 'input', input: { ...common, name: input.name, body: JSON.parse(input.body) } }
+      return followed && !checked.expired
+        ? { method: 'input', input: { ...common, name: input.name, body: bodyOf(input.body) } }
         : undefined
     }
     case 'action': {

@@ -3,7 +3,7 @@ import { checkGrant } from '../access/grant.ts'
 import { Action, type AttestedGrant } from '../access/messages.ts'
 import type { Attestation } from '../attestation/envelope.ts'
 import { type InputData, SLInput } from '../attestation/schemas.ts'
-import { verifyInput } from '../attestation/verify.ts'
+import { CLOCK_TOLERANCE_S, checkWindow, INPUT_LIFE_LIMIT_S, verifyInput } from '../attestation/verify.ts'
 import { inputContext, outcomeContext, streamOf } from '../directory/ids.ts'
 import type { AttemptEnd } from '../execution/effects.ts'
 import { OutsideAnswer } from '../execution/messages.ts'
@@ -13,6 +13,9 @@ import type { Crypto } from '../primitives/crypto.ts'
 import { type Domain, digestOf } from '../primitives/domain.ts'
 import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
 import type { Entry } from './messages.ts'
+
+/** Twelve words in hex. */
+const DATA_HEX_LENGTH = 2 + 12 * 64
 
 /** The body of an attempt: which effect, and which attempt at it. */
 export type AttemptBody = { readonly effect: Bytes32; readonly name: string; readonly attempt: number }
@@ -65,6 +68,8 @@ export type CheckedInput = {
   readonly uid: Bytes32
   readonly content: Bytes32
   readonly cursor: { readonly key: string; readonly value: Cursor } | undefined
+  /** Its time was over at this position: it moves the cursor, and no script sees it. */
+  readonly expired?: boolean
 }
 
 export function checkInput(input: JournalInput, context: InputContext): Verdict<CheckedInput> {
@@ -110,12 +115,18 @@ function checkFact(input: JournalInput & { kind: 'input' }, context: InputContex
   const verified = verifyInput(input.attestation, {
     domain: context.easDomain,
     crypto,
-    nowS: context.time / 1000n,
+    nowS: ownTime(input.attestation), // whether its time has come, or is over, is decided below
     issuers: [rule.issuer],
     context: inputContext(networkId, rules.tokenType, rule.lane, crypto.keccak),
   })
   if (verified.verdict !== 'accept') return verified
+  const nowS = context.time / 1000n
+  const window = { nowS, lifeLimitS: INPUT_LIFE_LIMIT_S, mayStand: true }
+  const late = checkWindow(input.attestation.message, window)
+  if (late && late.code !== 'attestation.expired') return late
   const { data } = verified.value
+  if (data.validFrom > nowS + CLOCK_TOLERANCE_S)
+    return ignore('attestation.not_yet_valid', { validFrom: data.validFrom, now: nowS })
   const { uid } = verified.value.verified
   if (data.stream !== streamOf(rule.issuer, rules.tokenType, rule.lane, crypto.keccak)) return reject('stream.identity')
   if (data.token !== rules.token && data.token !== data.subset) {
@@ -126,7 +137,14 @@ function checkFact(input: JournalInput & { kind: 'input' }, context: InputContex
     return reject('attestation.content', { expected: data.contentHash, actual: content })
   const key = cursorKey(data.stream, data.subset)
   const outOfOrder = wrongCursor(context.cursors[key] ?? { sequence: 0n, uid: ZERO_32 }, data)
-  return outOfOrder ?? accept({ uid, content, cursor: { key, value: { sequence: data.subSequence, uid } } })
+  const cursor = { key, value: { sequence: data.subSequence, uid } }
+  return outOfOrder ?? accept(late ? { uid, content, cursor, expired: true } : { uid, content, cursor })
+}
+
+/** A moment at which the fact counts by its own words. */
+function ownTime({ message }: Attestation): bigint {
+  const validFrom = message.data.length === DATA_HEX_LENGTH ? SLInput.decode(fromHex(message.data)).validFrom : 0n
+  return validFrom > message.time ? validFrom : message.time
 }
 
 function wrongCursor(cursor: Cursor, data: InputData): Verdict<never> | undefined {

@@ -1,5 +1,5 @@
 /** An issuer's client on a server: facts in order, one at a time, kept until they have their receipt. */
-import type { ReceiptInfo, StreamItem } from '@smartlayer/protocol'
+import { isSmartLayerError, type ReceiptInfo, type StreamItem } from '@smartlayer/protocol'
 import { type FactParameters, type IssuerParameters, publish, readPlace, signFact } from '../publish.ts'
 import type { Site } from '../site.ts'
 import type { Outbox } from './outbox.ts'
@@ -30,8 +30,7 @@ export class Issuer {
     const place = await readPlace(this.#site, this.#parameters, fact.subset)
     const item = signFact(this.#site, this.#parameters, { fact, place })
     this.#outbox.keep(item)
-    const receipt = await publish(this.#site, item)
-    this.#outbox.done()
+    const receipt = await this.#send(item)
     return { item, receipt }
   }
 
@@ -39,7 +38,27 @@ export class Issuer {
   async #sendPending(): Promise<void> {
     const pending = this.#outbox.pending()
     if (!pending) return
-    await publish(this.#site, pending)
-    this.#outbox.done()
+    try {
+      await this.#send(pending)
+    } catch (error) {
+      if (!isMalformed(error)) throw error // what was malformed was dropped, and its own caller was told
+    }
   }
+
+  /** Sends what the outbox keeps, until it has its receipt, or f + 1 anchors say that it can never have one. */
+  async #send(item: StreamItem): Promise<ReceiptInfo> {
+    try {
+      const receipt = await publish(this.#site, item)
+      this.#outbox.done()
+      return receipt
+    } catch (error) {
+      if (isMalformed(error)) this.#outbox.done()
+      throw error
+    }
+  }
+}
+
+/** Wrong in itself, for every anchor alike: it is in no stream, so its place is still free. */
+function isMalformed(error: unknown): boolean {
+  return isSmartLayerError(error) && error.kind === 'invalid'
 }

@@ -1,0 +1,24 @@
+import { type Address, laneOf, nobleCrypto } from '@smartlayer/protocol'
+import type { Declaration } from '@smartlayer/tokenscript'
+import { expect, test } from 'vitest'
+import { checkFact, type LoadedScript } from './loaded-token.ts'
+
+const { keccak } = nobleCrypto
+const AIRLINE: Address = `0x${'a1'.repeat(20)}`
+const status = { type: 'object', properties: { delayMinutes: { type: 'integer', minimum: 0 } }, required: ['delayMinutes'], additionalProperties: false }
+const declaration = {
+  issuers: { airline: { address: AIRLINE, lane: 'flights' } },
+  inputs: { status: { issuer: 'airline', wake: false, schema: status } },
+} as unknown as Declaration
+const script = { declaration } as LoadedScript
+const by = { issuer: AIRLINE, lane: laneOf('flights', keccak) }
+
+test.each([
+  ['{"delayMinutes":30}', undefined],
+  ['{"delayMinutes":-5}', 'query.arguments'],
+  ['{"delayMinutes":1.5}', 'query.arguments'],
+  ['{}', 'query.arguments'],
+  ['no JSON', 'query.arguments'],
+])('a fact is checked before it enters its stream: %s', (body, code) => {
+  expect(checkFact(script, by, { body, keccak })?.code).toBe(code)
+})
