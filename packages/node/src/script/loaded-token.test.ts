@@ -5,7 +5,12 @@ import { checkFact, type LoadedScript } from './loaded-token.ts'
 
 const { keccak } = nobleCrypto
 const AIRLINE: Address = `0x${'a1'.repeat(20)}`
-const status = { type: 'object', properties: { delayMinutes: { type: 'integer', minimum: 0 } }, required: ['delayMinutes'], additionalProperties: false }
+const status = {
+  type: 'object',
+  properties: { delayMinutes: { type: 'integer', minimum: 0 } },
+  required: ['delayMinutes'],
+  additionalProperties: false,
+}
 const declaration = {
   issuers: { airline: { address: AIRLINE, lane: 'flights' } },
   inputs: { status: { issuer: 'airline', wake: false, schema: status } },
