@@ -48,12 +48,17 @@ export class Stage {
   }
 
   async ask(token: string) {
+    return this.demo.rental.status(token, await this.grant(token))
+  }
+
+  /** The holder's grant to the car rental, asked for once per token. */
+  async grant(token: string): Promise<AttestedGrant> {
     const { demo } = this
     const audience = demo.smartLayer.site.signer.address
     const known = this.grants.get(token)
     const grant = known ?? (await demo.consent.grant(token, { audience, origin: demo.urls.rental, scopes: SCOPES }))
     this.grants.set(token, grant)
-    return demo.rental.status(token, grant)
+    return grant
   }
 
   /** Waits until the ticket's status fits, or says what it was instead. */
@@ -144,6 +149,16 @@ export const SCENES: readonly Scene[] = [
         'the ticket has no flight',
       )
       return { token, flight: (await stage.status(token)).flight }
+    },
+  },
+  {
+    name: 'grant signed by the holder for one site, checked by anchors',
+    async play(stage) {
+      const { grant, checks } = await stage.grant(stage.demo.token())
+      expect(grant.holder === stage.demo.holder.address, `signed by ${grant.holder}`)
+      expect(checks.length >= 2, `${checks.length} checks`)
+      const { holder, audience, origin, scopes } = grant
+      return { grant: checks[0]!.check.grant, holder, audience, origin, scopes, checks: checks.length }
     },
   },
   {
