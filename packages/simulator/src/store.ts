@@ -1,6 +1,5 @@
 /** A disk in the simulator: a commit is durable only after its fsync, and a crash loses what was not. */
 import type { Key, Store, Write } from '@smartlayer/node'
-import { SmartLayerError } from '@smartlayer/protocol'
 import type { Life } from './life.ts'
 import type { Draws } from './random.ts'
 import type { VirtualTime } from './time.ts'
@@ -11,7 +10,6 @@ const UNSYNCED_MS = 1_000
 type Pending = {
   readonly writes: readonly Write[]
   readonly resolve: () => void
-  readonly reject: (error: unknown) => void
 }
 export type DiskOptions = {
   readonly time: VirtualTime
@@ -29,8 +27,6 @@ export class Disk {
   #pending: Pending[] = []
   /** With the bug planted: what a crash takes back. */
   #unsynced: { readonly at: number; readonly before: readonly Write[] }[] = []
-  /** While set, every fsync fails. */
-  failing = false
 
   constructor(options: DiskOptions) {
     this.#options = options
@@ -82,8 +78,8 @@ export class Disk {
       this.#apply(writes)
       return Promise.resolve()
     }
-    return new Promise((resolve, reject) => {
-      this.#pending.push({ writes, resolve, reject })
+    return new Promise((resolve) => {
+      this.#pending.push({ writes, resolve })
       if (this.#pending.length > 1) return
       this.#options.time.at(0.5 + this.#options.draws.next() * 3, () => {
         if (life.alive) this.#fsync()
@@ -94,12 +90,9 @@ export class Disk {
   #fsync(): void {
     const done = this.#pending
     this.#pending = []
-    for (const { writes, resolve, reject } of done) {
-      if (this.failing) reject(SmartLayerError.of('store.failed', { operation: 'write' }))
-      else {
-        this.#apply(writes)
-        resolve()
-      }
+    for (const { writes, resolve } of done) {
+      this.#apply(writes)
+      resolve()
     }
   }
 
