@@ -30,7 +30,7 @@ module.exports = {
     {
       name: 'roles-do-not-see-adapters',
       severity: 'error',
-      from: production('^packages/node/src/(?!adapters|main\\.ts|index\\.ts)'),
+      from: production('^packages/node/src/(?!adapters|testing|main\\.ts|index\\.ts)'),
       to: { path: '^packages/node/src/adapters' },
     },
     {

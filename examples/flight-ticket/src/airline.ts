@@ -43,6 +43,11 @@ export class Airline {
     })
   }
 
+  async close(): Promise<void> {
+    await this.api.close()
+    await this.#options.issuer.close()
+  }
+
   /** Mints the ticket and attests what it is for; returns its CAIP-19 id. */
   async issue(order: TicketOrder): Promise<{ token: string; published: Published }> {
     const { chainId, contract, issuer, mint } = this.#options

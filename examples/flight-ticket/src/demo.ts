@@ -92,8 +92,8 @@ export class FlightDemo {
 
   async stop(): Promise<void> {
     await Promise.all([
-      this.airline.api.close(),
-      this.airlineOnce.api.close(),
+      this.airline.close(),
+      this.airlineOnce.close(),
       this.rental.api.close(),
       this.consent.api.close(),
     ])
@@ -137,7 +137,8 @@ async function startSites(network: LocalNetwork, progress: LocalNetworkOptions['
   const airlineOf = (contract: Address, name: string) => {
     const chainId = BigInt(file.chainId)
     const outboxFile = join(layout.folder, 'airline', `${name}.json`)
-    const issuer = asAirline.issuer({ contract, chainId, lane: LANE, outboxFile })
+    // Scenes, and people with `sl attest`, publish with the airline's key as well.
+    const issuer = asAirline.issuer({ contract, chainId, lane: LANE, outboxFile, shared: true })
     return new Airline({
       chainId,
       contract,

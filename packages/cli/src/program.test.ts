@@ -14,7 +14,24 @@ import { CONTRACT, FakeNetwork, keyOf, RESULT, TOKEN } from '../../sdk/src/serve
 import { savedFactShape } from './command-line/saved-fact.ts'
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
-const COMMANDS = ['dev', 'status', 'query', 'attest', 'verify', 'token build', 'token publish', 'secrets set', 'logs']
+const COMMANDS = [
+  'dev',
+  'status',
+  'query',
+  'attest',
+  'attest revoke',
+  'attest epoch',
+  'attest resend',
+  'streams',
+  'streams show',
+  'streams tail',
+  'verify',
+  'token build',
+  'token publish',
+  'secrets set',
+  'node rotate-key',
+  'logs',
+]
 
 let folder: string
 const file = (name: string) => join(folder, name)
@@ -29,7 +46,7 @@ beforeAll(async () => {
   const issuer = { issuer: signer, contract: CONTRACT, chainId: 31_337n, lane: 'flights' }
   const place = await readPlace(site, issuer, 'LH454')
   const item = signFact(site, issuer, { fact: { subset: 'LH454', body: { delay: 95 } }, place })
-  const fact = { network: net.info, fact: item, receipt: await publish(site, item) }
+  const fact = { network: net.info, lane: 'flights', fact: item, receipt: await publish(site, item) }
   await net.stop()
   const factJson = JSON.stringify(savedFactShape.toJson(fact))
   writeFileSync(file('fact.json'), factJson)

@@ -5,9 +5,11 @@ import { reportFailure } from './command-line/output.ts'
 import { addAttest } from './commands/attest.ts'
 import { addDev } from './commands/dev.ts'
 import { addLogs } from './commands/logs.ts'
+import { addNode } from './commands/node.ts'
 import { addQuery } from './commands/query.ts'
 import { addSecrets } from './commands/secrets.ts'
 import { addStatus } from './commands/status.ts'
+import { addStreams } from './commands/streams.ts'
 import { addToken } from './commands/token.ts'
 import { addVerify } from './commands/verify.ts'
 
@@ -37,7 +39,19 @@ function createProgram(): Command {
       'after',
       '\nExamples:\n  $ sl dev\n  $ sl verify answer.json\n\nEvery command explains itself: sl COMMAND --help',
     )
-  for (const add of [addDev, addStatus, addQuery, addAttest, addVerify, addToken, addSecrets, addLogs]) add(program)
+  for (const add of [
+    addDev,
+    addStatus,
+    addQuery,
+    addAttest,
+    addStreams,
+    addVerify,
+    addToken,
+    addSecrets,
+    addNode,
+    addLogs,
+  ])
+    add(program)
   return program
 }
 

@@ -30,12 +30,36 @@ export type StatusView = {
   readonly block: string
   readonly peers: readonly { readonly node: string; readonly connected: boolean }[]
   readonly instances: readonly InstanceView[]
-  readonly streams: readonly {
-    readonly stream: string
-    readonly sequence: string
-    readonly head: string
-    readonly frozenAfter?: string
-  }[]
+  readonly streams: readonly StreamView[]
+  readonly followed: readonly FollowedView[]
+  /** Streams and subsets that the node named and the gateway left out, because others moved later. */
+  readonly leftOut?: { readonly streams: number; readonly followed: number }
+}
+
+/** A stream as one of its home anchors says. */
+export type StreamView = {
+  readonly stream: string
+  readonly issuer?: string
+  readonly epoch: string
+  readonly sequence: string
+  readonly head: string
+  readonly certified: string
+  readonly checkpoint: string
+  readonly floor: string
+  readonly followers: number
+  readonly state: string
+  readonly reason: string
+}
+
+/** A subset that a service node follows. */
+export type FollowedView = {
+  readonly stream: string
+  readonly subset: string
+  readonly after: string
+  readonly known: string
+  readonly waiting: number
+  readonly state: string
+  readonly reason: string
 }
 
 export type NodeView = {

@@ -1,5 +1,6 @@
 /** The panels of the Control Room, each a plain view of the snapshot. */
 import { nameOf, type SnapshotView, short, tokensOf } from './model.ts'
+import { type StreamSummary, streamsOf } from './streams.ts'
 
 type Props = { readonly view: SnapshotView }
 
@@ -66,37 +67,97 @@ export function Tokens({ view }: Props) {
 }
 
 export function Streams({ view }: Props) {
-  const anchors = view.nodes.filter(({ status }) => status?.role === 'anchor')
-  const streams = [...new Set(anchors.flatMap(({ status }) => status?.streams.map(({ stream }) => stream) ?? []))]
+  const { shown, rest } = streamsOf(view)
   return (
-    <section aria-labelledby="streams">
+    <section aria-labelledby="streams" class="wide">
       <h2 id="streams">Streams</h2>
-      <div class="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th>Stream</th>
-              {anchors.map(({ name }) => (
-                <th key={name}>{name}</th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {streams.map((stream) => (
-              <tr key={stream}>
-                <td>
-                  <code>{short(stream)}</code>
-                </td>
-                {anchors.map(({ name, status }) => {
-                  const at = status?.streams.find((candidate) => candidate.stream === stream)
-                  return <td key={name}>{at ? `${at.sequence}${at.frozenAfter ? ' (frozen: fork)' : ''}` : '–'}</td>
-                })}
-              </tr>
-            ))}
-          </tbody>
-        </table>
+      {shown.length === 0 && <p>No stream has an entry yet.</p>}
+      <div class="streams">
+        {shown.map((stream) => (
+          <Stream key={stream.stream} stream={stream} />
+        ))}
       </div>
+      {rest.count > 0 && (
+        <p>
+          {rest.count} more that moved earlier
+          {rest.states.map(({ state, count }) => ` · ${count} ${state}`).join('')}
+        </p>
+      )}
     </section>
+  )
+}
+
+function Stream({ stream }: { readonly stream: StreamSummary }) {
+  const { anchors, followers, sequence, certified, checkpoint, floor } = stream
+  const together = anchors.filter(({ at, behind }) => at && behind === 0).length
+  const late = followers.filter(({ state }) => state !== 'live').length
+  return (
+    <article class={`stream ${stream.state}`} data-stream={stream.stream}>
+      <h3>
+        <code>{short(stream.stream)}</code> <span class="state">{stream.state}</span>
+      </h3>
+      <p>
+        by <code>{short(stream.issuer)}</code> · epoch {stream.epoch}
+      </p>
+      <p class="why">{stream.reason}</p>
+      <dl>
+        <Fact name="certified" value={certified === sequence ? certified : `${certified} of ${sequence}`} />
+        <Fact name="checkpoint" value={checkpoint || 'none yet'} />
+        <Fact name="kept from" value={floor + 1} />
+        <Fact name="subscribers" value={stream.subscribers} />
+      </dl>
+      <details>
+        <summary>
+          {together} of {anchors.length} anchors at {sequence}
+        </summary>
+        <ul class="places">
+          {anchors.map(({ name, at, behind, state, reason }) => (
+            <li key={name} class={state}>
+              <b>{name}</b> {at && `${at.sequence}, ${at.certified} certified`}
+              {behind > 0 && <b> · {behind} behind</b>}
+              {at && (
+                <small>
+                  head <code>{short(at.head)}</code> · checkpoint {at.checkpoint} · kept from {Number(at.floor) + 1}
+                </small>
+              )}
+              <small>
+                {state}: {reason}
+              </small>
+            </li>
+          ))}
+        </ul>
+      </details>
+      {followers.length > 0 && (
+        <details>
+          <summary>
+            Subsets that service nodes follow: {followers.length + stream.moreFollowers}
+            {late > 0 ? `, ${late} not up to date` : ''}
+          </summary>
+          <ul class="places">
+            {followers.map(({ name, subset, after, known, waiting, behind, state, reason }) => (
+              <li key={`${name}/${subset}`} class={state}>
+                <b>{name}</b> <code>{short(subset)}</code> {after} of {known}
+                {behind > 0 && <b> · {behind} behind</b>}
+                {waiting > 0 && ` · ${waiting} waiting`}
+                <small>
+                  {state}: {reason}
+                </small>
+              </li>
+            ))}
+          </ul>
+          {stream.moreFollowers > 0 && <p>{stream.moreFollowers} more, no further behind</p>}
+        </details>
+      )}
+    </article>
+  )
+}
+
+function Fact({ name, value }: { readonly name: string; readonly value: string | number }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
   )
 }
 

@@ -16,6 +16,18 @@ section { border: 1px solid var(--line); border-radius: 0.6rem; padding: 0.8rem;
 .nodes .down { border-left-color: light-dark(#c5221f, #ff7b72); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: 0.25rem 0.5rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 .disputed { color: light-dark(#b3261e, #ff8a80); }
+.wide { grid-column: 1 / -1; }
+.streams { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr)); gap: 0.7rem; align-items: start; }
+.stream { padding: 0.6rem 0.8rem; border-radius: 0.4rem; background: var(--soft); border-left: 0.3rem solid var(--state); min-width: 0; --state: light-dark(#1a7f4b, #5fd39a); }
+.stream h3 { display: flex; justify-content: space-between; gap: 0.5rem; margin: 0; } .stream .state { color: var(--state); }
+.stream p { margin: 0.1rem 0; font-size: 0.9rem; overflow-wrap: anywhere; } .stream:has(details[open]) { grid-column: 1 / -1; }
+.stream.certifying { --state: light-dark(#1a5fb4, #6aa9ff); } .stream.behind, .stream.unknown { --state: light-dark(#8a5a00, #ffcf66); }
+.stream.frozen, .stream.differs { --state: light-dark(#b3261e, #ff8a80); }
+.stream dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: 0 1.2rem; margin: 0.3rem 0; } .stream dl div { display: flex; justify-content: space-between; align-items: baseline; gap: 0.5rem; }
+.stream dt { font-size: 0.8rem; color: light-dark(#4a5160, #aab1be); } .stream dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+.stream summary { cursor: pointer; padding: 0.15rem 0; } .places { list-style: none; margin: 0.2rem 0 0.4rem; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr)); gap: 0 1.2rem; }
+.places li { border-top: 1px solid var(--line); padding: 0.25rem 0; overflow-wrap: anywhere; } .places small { display: block; }
+.places .behind, .places .unknown, .places .waiting { color: light-dark(#7a4f00, #ffcf66); } .places .frozen { color: light-dark(#b3261e, #ff8a80); }
 .events { list-style: none; margin: 0; padding: 0; max-height: 30rem; overflow-y: auto; } .events li { border-bottom: 1px solid var(--line); padding: 0.15rem 0; overflow-wrap: anywhere; }
 .events .warn { color: light-dark(#8a5a00, #ffcf66); } .events .error { color: light-dark(#b3261e, #ff8a80); }
 @media (max-width: 60rem) { main { grid-template-columns: 1fr; } }

@@ -7,6 +7,7 @@ import {
   formatTokenRef,
   isSmartLayerError,
   type PlacementInfo,
+  type PublishRequest,
   parseTokenRef,
   type SignedGrantCheck,
   SmartLayerError,
@@ -49,8 +50,8 @@ export class AnchoringNode {
     const parts = { post: this.#post, book: this.book, election }
     this.health = new Health(ports, context, this.#post)
     this.#proposer = new ProposerService(ports, context, { ...parts, health: this.health })
-    this.journals = new JournalService(ports, context, parts)
     this.streams = new StreamService(ports, context, this.#post)
+    this.journals = new JournalService(ports, context, { ...parts, streams: this.streams })
     this.roots = new RootBoard(this.#post)
     this.#grants = new GrantService(ports, context)
     this.#post.on('activate', (_, { token }) => {
@@ -65,24 +66,22 @@ export class AnchoringNode {
   async start(): Promise<void> {
     const rows = this.#ports.store.range({ from: ACTIVE_PREFIX, to: `${ACTIVE_PREFIX}~`, limit: ACTIVE_LIMIT })
     const tokens = rows.map(([, value]) => new TextDecoder().decode(value))
+    this.streams.start()
     await Promise.all(tokens.map((token) => this.#activate(token).catch((error) => this.#failed(token, error))))
   }
 
   stop(): void {
     this.#proposer.stop()
+    this.streams.stop()
   }
 
   get active(): readonly LoadedToken[] {
     return [...this.#active.values()]
   }
 
-  /** Takes an issuer's entry to the home anchors of its stream. */
-  async publish(item: StreamItem): Promise<CertifiedReceipt> {
-    const { message } = item.attestation
-    if (!this.#context.tokens.byContract(message.recipient)) {
-      await this.#context.tokens.loadType(message.recipient)
-    }
-    return this.streams.publish(item)
+  /** Takes consecutive entries of an issuer to the home anchors of their stream. Throws as `StreamService.publish`. */
+  publish(items: readonly StreamItem[], domain?: PublishRequest['domain']): Promise<CertifiedReceipt> {
+    return this.streams.publish(items, domain)
   }
 
   /** Where a token lives; a token that is not active is activated. Throws `placement.none` while an executor is elected. */

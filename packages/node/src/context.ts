@@ -20,6 +20,8 @@ export type NetworkParameters = {
   readonly replicas: number
   /** How long to wait before a message without answer is sent again. */
   readonly retryMs: number
+  /** Seconds for which every entry of every stream is kept, whatever its class; a week by default. */
+  readonly hotS?: bigint | undefined
 }
 
 export const LOCAL_PARAMETERS: NetworkParameters = {

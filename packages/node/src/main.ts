@@ -3,26 +3,38 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ENGINE_ID, ExecutorPool, sealingOpener } from '@smartlayer/enclave'
-import { anchorsOf, domainOf, EAS_VERSION, easDomain, networkIdOf, quorumOf } from '@smartlayer/protocol'
+import {
+  anchorsOf,
+  domainOf,
+  EAS_VERSION,
+  easDomain,
+  type Membership,
+  networkIdOf,
+  quorumOf,
+} from '@smartlayer/protocol'
 import { SecretService } from './access/secret-service.ts'
 import { EthereumChain } from './adapters/ethereum-chain.ts'
 import { fastCrypto } from './adapters/fast-crypto.ts'
+import { FaultyNetwork } from './adapters/faulty-network.ts'
 import { httpContent } from './adapters/http-content.ts'
 import { httpEgress } from './adapters/http-egress.ts'
 import { PinoTelemetry } from './adapters/pino-telemetry.ts'
+import { SegmentLog } from './adapters/segment-log.ts'
 import { SqliteStore } from './adapters/sqlite-store.ts'
 import { systemClock, systemRandom } from './adapters/system-clock.ts'
 import { TlsNetwork } from './adapters/tls-network.ts'
-import { identityKey, transportIdentity } from './adapters/transport-identity.ts'
+import { identityKey, promoteTransport, transportKeys } from './adapters/transport-identity.ts'
 import { AnchoringNode } from './anchoring-node.ts'
 import { anchorRoutes } from './api/anchor-routes.ts'
 import { commonRoutes } from './api/common-routes.ts'
 import { createApi } from './api/server.ts'
 import { serviceRoutes } from './api/service-routes.ts'
 import { anchorStatus, type StatusBase, serviceStatus } from './api/status.ts'
-import { loadConfig, type NodeConfig } from './config/schema.ts'
+import { streamRoutes } from './api/stream-routes.ts'
+import { loadConfig, type NodeConfig, parseFaults } from './config/schema.ts'
 import type { NodeContext } from './context.ts'
 import { MemberView } from './directory/member-view.ts'
+import type { Egress } from './ports/egress.ts'
 import type { Ports } from './ports/ports.ts'
 import type { Sandbox } from './ports/sandbox.ts'
 import { ScriptBook } from './script/script-book.ts'
@@ -47,7 +59,6 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
   const fast = await fastCrypto()
   const identity = { signer: fast.signer(identityKey(config.folder)), crypto: fast.crypto }
   const { keccak } = fast.crypto
-  const transport = await transportIdentity(config.folder)
   const store = new SqliteStore(join(config.folder, 'store.db'))
   const chain = new EthereumChain({ url: config.chain.url, ...config.contracts })
   const chainId = BigInt(config.chain.id)
@@ -56,22 +67,31 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
   const clock = systemClock
   const members = await MemberView.open({ chain, clock, telemetry }, { networkId, keccak })
   const { address } = identity.signer
-  const network = await TlsNetwork.start({
+  promoteTransport(config.folder, members.members.find(({ node }) => node === address)?.transportKey)
+  const overlay = await TlsNetwork.start({
     self: address,
     listen: config.overlay,
-    transport,
+    transports: await transportKeys(config.folder),
     members: () => members.members,
     telemetry,
   })
+  const faulty = config.development ? new FaultyNetwork(overlay, config.faults ?? {}, telemetry) : undefined
+  const network = faulty ?? overlay
   const isAnchor = config.role === 'anchor'
   const sandbox = isAnchor
     ? undefined
     : await ExecutorPool.start({ childEntry: config.executor, wasmPath: config.engine })
-  const egress = httpEgress({ transport, allowPrivate: config.development })
+  // Outside systems look our key up in the registry: each call is signed with the one that is registered by then.
+  const egress: Egress = {
+    request: (outbound) =>
+      httpEgress({ transport: overlay.identity, allowPrivate: config.development }).request(outbound),
+  }
+  const log = await SegmentLog.open(join(config.folder, 'streams'))
   const ports: Ports = {
     clock,
     random: systemRandom,
     store,
+    log,
     network,
     chain,
     sandbox: sandbox ?? NO_SANDBOX,
@@ -98,7 +118,7 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
     now: clock.now(),
     epoch: members.membership.epoch,
     block: members.block,
-    peers: network
+    peers: overlay
       .peers()
       .map(({ node, connected, lastSeen }) => ({ node, connected, lastSeen: BigInt(Math.floor(lastSeen)) })),
   })
@@ -115,7 +135,13 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
       replicas: config.parameters.replicas,
     },
   }
-  const common = { membership: () => members.membership, network: networkInfo, events: telemetry }
+  const common = {
+    membership: () => withPresentKeys(members),
+    network: networkInfo,
+    events: telemetry,
+    metrics: () => overlay.metrics(),
+    faults: faulty && ((change: unknown) => faulty.inject(parseFaults(change))),
+  }
   const api = createApi(telemetry)
   let stopRole: () => Promise<void>
   if (isAnchor) {
@@ -123,6 +149,7 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
     const quorum = quorumOf(anchorsOf(members.membership).length)
     commonRoutes(api, { ...common, status: async () => anchorStatus(base(), node, quorum) })
     anchorRoutes(api, node, scripts)
+    streamRoutes(api, node.streams, ports)
     await node.start()
     stopRole = async () => node.stop()
   } else {
@@ -145,10 +172,18 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
     await stopRole()
     await api.close()
     members.stop()
-    await network.close()
+    faulty?.close()
+    await overlay.close()
     await sandbox?.[Symbol.asyncDispose]()
+    await log.close()
     store.close()
   }
+}
+
+/** The members of the epoch with the keys and addresses that are registered for them now. */
+function withPresentKeys({ membership, members }: MemberView): Membership {
+  const present = new Map(members.map((member) => [member.node, member]))
+  return { ...membership, members: membership.members.map((member) => present.get(member.node) ?? member) }
 }
 
 /** In development the process that started this node may vanish without a word: then nobody needs the node any more. */

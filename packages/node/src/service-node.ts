@@ -11,6 +11,7 @@ import {
   type CommitProof,
   canonicalJson,
   digestOf,
+  type FollowedStatus,
   formatTokenRef,
   isSmartLayerError,
   type JournalInput,
@@ -29,6 +30,8 @@ import { checkOwn } from './execution/own-input.ts'
 import { QueryService } from './execution/query-service.ts'
 import type { Cancel } from './ports/clock.ts'
 import type { Ports } from './ports/ports.ts'
+import { EntryDoor } from './stream/entry-door.ts'
+import { RevocationBook } from './stream/revocation-book.ts'
 import { PostOffice } from './wire/post-office.ts'
 
 /** Instances on one node. */
@@ -57,7 +60,9 @@ export class ServiceNode {
     this.#context = context
     this.#secrets = secrets
     this.#post = new PostOffice(ports)
-    this.#inputs = new InputBuffer(ports, context, this.#post, () => this.#pump())
+    const revocations = new RevocationBook(ports.store, ports.identity.crypto.keccak)
+    const door = new EntryDoor(ports, context, revocations)
+    this.#inputs = new InputBuffer(ports, context, { post: this.#post, door, revocations }, () => this.#pump())
     this.#queries = new QueryService(ports, context, new BatchSigner(ports, context, { endOfTurn }))
     this.#listen()
   }
@@ -80,6 +85,11 @@ export class ServiceNode {
 
   get instances(): readonly HostedInstance[] {
     return [...this.#hosted.values()]
+  }
+
+  /** What the instances of this node follow, and how far they are. */
+  followed(limit: number): readonly FollowedStatus[] {
+    return this.#inputs.status(limit)
   }
 
   /** Throws `query.not_serving` and all that QueryService throws. */

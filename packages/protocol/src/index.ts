@@ -28,6 +28,7 @@ export * from './journal/certify.ts'
 export * from './journal/input.ts'
 export * from './journal/messages.ts'
 export * from './journal/propose.ts'
+export * from './overlay/gossip.ts'
 export * from './primitives/bytes.ts'
 export * from './primitives/crypto.ts'
 export * from './primitives/domain.ts'
@@ -48,5 +49,24 @@ export {
 } from './primitives/struct.ts'
 export * from './primitives/verdict.ts'
 export * from './stream/admit.ts'
+export * from './stream/entry.ts'
+export * from './stream/follow.ts'
+export * from './stream/fork.ts'
+export * from './stream/item.ts'
 export * from './stream/messages.ts'
+export {
+  append as appendMountain,
+  leafOf,
+  type MountainProof,
+  type Mountains,
+  NO_MOUNTAINS,
+  nodeOf,
+  prove as proveMountain,
+  proves as mountainProves,
+  rootOf as mountainRoot,
+} from './stream/mountains.ts'
+export * from './stream/range.ts'
+export * from './stream/receipt.ts'
+export * from './stream/repair.ts'
+export * from './stream/retention.ts'
 export * from './wire/messages.ts'

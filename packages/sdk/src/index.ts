@@ -14,4 +14,5 @@ export {
   verifySavedProof,
 } from './saved-proof.ts'
 export type { Site } from './site.ts'
+export { type Subscribed, type SubscribeOptions, type SubscribeParameters, subscribe } from './subscribe.ts'
 export { assertProof, type Check, type Expected, type Proof, verifyAnswerProof } from './verify.ts'

@@ -4,7 +4,7 @@ import { type Address, type Bytes32, type Domain, type Hasher, Placement, placem
 import { type Skew, wallClock } from './clock.ts'
 import type { Life } from './life.ts'
 import type { Sent } from './network.ts'
-import type { Disk } from './store.ts'
+import { type Disk, logOn } from './store.ts'
 import type { VirtualTime } from './time.ts'
 
 export type Invariant = 'INV-ONE-EXECUTOR' | 'INV-COMMIT' | 'INV-SAME-STATE' | 'INV-ORDER' | 'INV-LIVENESS' | 'NO-BUGS'
@@ -120,10 +120,11 @@ export class Checkers {
   crashed(life: Life, disk: Disk): void {
     const promised = this.#promised.get(life.node)
     if (!promised) return
+    const log = logOn(disk)
     for (const [place, uid] of promised.receipts) {
-      const row = disk.get(`stream/${place}`)
-      const kept = row && (JSON.parse(decoder.decode(row)) as { uid: Bytes32 }).uid
-      if (kept !== uid) this.fail('INV-COMMIT', `${life.name} signed a receipt for ${place} and lost it in a crash`)
+      const [stream, sequence] = place.split('/') as [Bytes32, string]
+      const [kept] = log.places(stream, { after: BigInt(sequence) - 1n, limit: 1 })
+      if (kept?.uid !== uid) this.fail('INV-COMMIT', `${life.name} signed a receipt for ${place} and lost it in a crash`)
     }
     const row = promised.instance && disk.get(`record/${promised.instance}`)
     const term = row ? BigInt((JSON.parse(decoder.decode(row)) as { term: string }).term) : 0n

@@ -5,6 +5,7 @@ import { streamOf } from '@smartlayer/protocol'
 import type { Bug } from './bugs.ts'
 import type { Violation } from './checkers.ts'
 import { Faults } from './faults.ts'
+import { logOn } from './store.ts'
 import { drawsOf } from './random.ts'
 import { type CounterState, SUBSET } from './script.ts'
 import { Issuer } from './workload.ts'
@@ -164,11 +165,7 @@ function checkEnd(world: World, issuer: Issuer): void {
   const lane = token.rules.inputs.fact!.lane
   const stream = streamOf(world.issuer.address, token.rules.tokenType, lane, keccak)
   for (const [sequence, uid] of issuer.receipts) {
-    const key = `stream/${stream}/${String(sequence).padStart(20, '0')}`
-    const holders = world.anchors.filter(({ disk }) => {
-      const row = disk.get(key)
-      return row && JSON.parse(new TextDecoder().decode(row)).uid === uid
-    })
+    const holders = world.anchors.filter(({ disk }) => logOn(disk).at(stream, sequence)?.uid === uid)
     if (holders.length < 3) checkers.fail('INV-COMMIT', `fact ${sequence} has a receipt and ${holders.length} holders`)
   }
   for (const { name, service } of replicasOf(world)) {

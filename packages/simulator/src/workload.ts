@@ -69,7 +69,7 @@ export class Issuer {
       time.at(50 + draws.next() * 200, () => this.#publish(item))
     }
     time.at(ANSWER_TIMEOUT_MS, retry)
-    const asked = anchor()?.publish(item)
+    const asked = anchor()?.publish([item])
     if (!asked) return retry()
     asked.then(
       ({ receipt }) => {

@@ -6,6 +6,7 @@ import {
   type NodeContext,
   type Ports,
   ServiceNode,
+  storeLog,
   type Telemetry,
 } from '@smartlayer/node'
 import {
@@ -205,10 +206,12 @@ export class World {
 
   #ports(actor: Actor, life: Life): Ports {
     const draws = drawsOf(this.seed, `${actor.name} born ${life.bornAt}`)
+    const store = actor.disk.mount(life)
     return {
       clock: simClock(this.time, life, actor.skew),
       random: { bytes: (length) => draws.bytes(length) },
-      store: actor.disk.mount(life),
+      store,
+      log: storeLog(store),
       network: this.network.portFor(life),
       chain: this.#chain(),
       sandbox: counterSandbox(this.time, life, drawsOf(this.seed, `sandbox of ${actor.name} born ${life.bornAt}`)),

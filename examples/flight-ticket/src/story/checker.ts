@@ -5,6 +5,7 @@ import {
   type Address,
   accepted,
   type Bytes32,
+  type CommitProof,
   checkCommit,
   cursorAfter,
   domainOf,
@@ -44,6 +45,8 @@ type World = {
   readonly info: NetworkInfo
   readonly statuses: readonly NodeStatus[]
   readonly journals: ReadonlyMap<Bytes32, readonly JournaledEntry[]>
+  /** What commits the last entry of each journal. */
+  readonly proofs: ReadonlyMap<Bytes32, CommitProof>
 }
 
 const { keccak } = nobleCrypto
@@ -89,19 +92,28 @@ async function look({ apis }: CheckerInput): Promise<World> {
   const statuses = up.map(({ status }) => status)
   const instances = new Set(statuses.flatMap((status) => status.instances.map(({ instance }) => instance)))
   const journals = new Map<Bytes32, readonly JournaledEntry[]>()
-  for (const instance of instances) journals.set(instance, await journalOf(anchor.api, instance))
-  return { info, statuses, journals }
+  const proofs = new Map<Bytes32, CommitProof>()
+  for (const instance of instances) {
+    const { entries, proof } = await journalOf(anchor.api, instance)
+    journals.set(instance, entries)
+    if (proof) proofs.set(instance, proof)
+  }
+  return { info, statuses, journals, proofs }
 }
 
-async function journalOf(api: string, instance: Bytes32): Promise<readonly JournaledEntry[]> {
+type Journal = { readonly entries: readonly JournaledEntry[]; readonly proof: CommitProof | undefined }
+
+async function journalOf(api: string, instance: Bytes32): Promise<Journal> {
   const entries: JournaledEntry[] = []
+  let proof: CommitProof | undefined
   for (;;) {
     const page = journalPageShape.parse(
       await json(`${api}/v1/instances/${instance}/journal?from=${entries.length + 1}`),
       'journal',
     )
-    if (page.entries.length === 0) return entries
+    if (page.entries.length === 0) return { entries, proof }
     entries.push(...page.entries)
+    proof = page.proof as CommitProof | undefined
   }
 }
 
@@ -154,28 +166,26 @@ function overlaps(requests: readonly HotelRow[], _world: World): string[] {
   return faults
 }
 
+/** Each entry names the one before it, and 2f + 1 anchors committed the last: with it everything that leads to it. */
 async function brokenChains(world: World): Promise<string[]> {
   const { domain, crypto } = doorOf(world)
   const membership = { epoch: world.info.epoch, beacon: world.info.beacon, members: world.info.members }
-  return [...world.journals].flatMap(([instance, entries]) =>
-    entries.flatMap(({ entry, certificate }, i) => {
+  return [...world.journals].flatMap(([instance, entries]) => {
+    const unlinked = entries.filter(({ entry }, i) => {
       const before = entries[i - 1]
-      const linked = before
-        ? entry.previous === entryHash(before.entry, domain, keccak) && entry.n === before.entry.n + 1n
-        : entry.n === 1n
-      const next = entries[i + 1]
-      const provable = next?.certificate && next.entry.term === entry.term
-      const proven =
-        !provable ||
-        accepted(
-          checkCommit({ by: 'next', entry, next: next.certificate! }, homeOf(instance, membership, keccak), {
-            domain,
-            crypto,
-          }),
-        )
-      return linked && proven && certificate ? [] : [`${instance} at ${entry.n}`]
-    }),
-  )
+      if (!before) return entry.n !== 1n
+      return entry.previous !== entryHash(before.entry, domain, keccak) || entry.n !== before.entry.n + 1n
+    })
+    const proof = world.proofs.get(instance)
+    const last = entries.at(-1)
+    const home = homeOf(instance, membership, keccak)
+    const committed = proof && accepted(checkCommit(proof, home, { domain, crypto }))
+    const isLast = proof && last && entryHash(proof.entry, domain, keccak) === entryHash(last.entry, domain, keccak)
+    return [
+      ...unlinked.map(({ entry }) => `${instance} at ${entry.n}`),
+      ...(!last || (committed && isLast) ? [] : [`${instance}: its last entry ${last.entry.n} is not proven`]),
+    ]
+  })
 }
 
 /** Signature, inclusion and body of every attested input; who may sign is named by the input's own context. */

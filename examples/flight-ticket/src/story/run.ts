@@ -23,11 +23,16 @@ export type StoryOptions = {
   readonly folder: string
   readonly portBase: number
   readonly broken?: Break | undefined
+  /** Without the faults that the story injects between nodes otherwise. */
+  readonly calm?: boolean | undefined
   readonly progress: (line: string) => void
 }
 
+/** What happens to messages between nodes during the whole story. */
+export const WEATHER = { loss: 0.2, jitterMs: 50 } as const
+
 /** `passed` and `failed` count scenes and findings of the checker alike. */
-export async function runStory({ folder, portBase, broken, progress }: StoryOptions): Promise<StoryResult> {
+export async function runStory({ folder, portBase, broken, calm, progress }: StoryOptions): Promise<StoryResult> {
   resetNetwork(folder)
   const started = performance.now()
   const patches = broken ? BREAKS[broken] : []
@@ -35,8 +40,14 @@ export async function runStory({ folder, portBase, broken, progress }: StoryOpti
     folder,
     portBase,
     patches,
+    faults: calm ? undefined : WEATHER,
     progress: (step, detail) => progress(`· ${step}: ${detail}`),
   })
+  progress(
+    calm
+      ? '· weather: calm'
+      : `· weather: ${100 * WEATHER.loss} % of all messages between nodes are lost, the rest comes up to ${WEATHER.jitterMs} ms later`,
+  )
   const readyMs = Math.round(performance.now() - started)
   const results: SceneResult[] = []
   const note = (result: SceneResult) => {

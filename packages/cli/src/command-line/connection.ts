@@ -1,7 +1,14 @@
 /** Which network a command talks to: the one in the folder, checked against its chain, or the one of a node's URL. */
 import { join } from 'node:path'
 import { fastCrypto } from '@smartlayer/node'
-import { anchorsOf, type Hex, type NetworkInfo, networkInfoShape, SmartLayerError } from '@smartlayer/protocol'
+import {
+  anchorsOf,
+  type Hex,
+  isSmartLayerError,
+  type NetworkInfo,
+  networkInfoShape,
+  SmartLayerError,
+} from '@smartlayer/protocol'
 import { connect, createSite, SmartLayer } from '@smartlayer/sdk/server'
 import { readJson } from '../local-network/keys.ts'
 import { layoutOf } from '../local-network/layout.ts'
@@ -51,13 +58,16 @@ export function chainUrl(options: CommonOptions, rpc: string | undefined): strin
   throw SmartLayerError.of('cli.usage', { detail: 'with --network, name its chain too: --rpc URL' })
 }
 
-/** Reads JSON from a node. Throws `network.unreachable`. */
-export async function readNode(url: string): Promise<unknown> {
+/** Reads JSON from a node. Throws what the node refuses with, or `network.unreachable`. */
+export async function readNode(url: string, timeoutMs: number = TIMEOUT_MS): Promise<unknown> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), redirect: 'error' })
-    if (response.ok) return await response.json()
+    const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), redirect: 'error' })
+    const json = (await response.json()) as { code?: unknown; facts?: Readonly<Record<string, unknown>> } | null
+    if (response.ok) return json
+    if (typeof json?.code === 'string') throw SmartLayerError.fromData(json.code, json.facts ?? {})
     throw new Error(`status ${response.status}`)
   } catch (error) {
+    if (isSmartLayerError(error)) throw error
     throw SmartLayerError.because(error, 'network.unreachable', { peer: url })
   }
 }

@@ -10,6 +10,8 @@ export type Output = {
   data(value: unknown, lines: readonly string[]): void
   /** What is being done; never data. */
   progress(step: string, detail: string): void
+  /** What its reader should know; never data. */
+  note(text: string): void
   style(style: Style, text: string): string
 }
 
@@ -22,6 +24,7 @@ export function outputOf({ json, color }: { json: boolean; color: boolean }): Ou
     data(value, lines) {
       process.stdout.write(json ? `${toJson(value)}\n` : lines.map((line) => `${line}\n`).join(''))
     },
+    note: (text) => void process.stderr.write(`${printable(text)}\n`),
     progress: (step, detail) => void process.stderr.write(`✔ ${step.padEnd(10)} ${printable(detail)}\n`),
   }
 }

@@ -1,46 +1,84 @@
-/** A published fact in a file: its attestation, body and receipt, to be checked offline by anyone who knows the network. */
+/** A published fact in a file: its attestation, body and receipt, to be checked by anyone who knows the network. */
 import {
   accept,
+  anchorsOf,
+  type Bytes32,
+  batchUidOf,
   type Crypto,
-  checkContent,
-  dataOf,
-  digestOf,
+  checkReceipt,
+  checkWindow,
+  type EntryContext,
   homeOf,
-  type InputData,
+  INPUT_LIFE_LIMIT_S,
+  ignore,
+  isSmartLayerError,
+  laneOf,
   networkInfoShape,
-  Receipt,
+  type OpenEntry,
+  openEntry,
+  ownTime,
+  quorumOf,
   receiptInfoShape,
   record,
   reject,
+  revocationInfoShape,
   type ShapeOf,
-  SLInput,
   SmartLayerError,
   type StreamItem,
-  signersAmong,
   streamItemShape,
-  uidOf,
+  text,
+  tokenTypeOf,
   type Verdict,
-  verifyAttestation,
 } from '@smartlayer/protocol'
 import { type Network, networkOf, type Proof } from '@smartlayer/sdk'
+import { readNode } from './connection.ts'
 
-export const savedFactShape = record({ network: networkInfoShape, fact: streamItemShape, receipt: receiptInfoShape })
+const LANE_LIMIT = 256
+const REVOCATION_TIMEOUT_MS = 1_500
+
+export const savedFactShape = record({
+  network: networkInfoShape,
+  lane: text(LANE_LIMIT),
+  fact: streamItemShape,
+  receipt: receiptInfoShape,
+})
 export type SavedFact = ShapeOf<typeof savedFactShape>
 
-/** The verdict over a saved fact; without `trusted`, by the members that the file itself names. */
-export function verifySavedFact(saved: SavedFact, crypto: Crypto, trusted?: Network): Proof {
+export type SavedFactOptions = {
+  readonly crypto: Crypto
+  /** Left out: the fact is judged by the members that the file itself names. */
+  readonly trusted?: Network | undefined
+  /** Seconds since 1970. */
+  readonly nowS: bigint
+  /** Whether the fact was taken back, as far as that is known. */
+  readonly revocation: Revocation
+}
+
+/** What anchors say about a fact being taken back. */
+export type Revocation =
+  | { readonly known: 'revoked'; readonly item: StreamItem }
+  | { readonly known: 'not revoked'; readonly asked: number; readonly of: number }
+  | { readonly known: 'unknown'; readonly why: string }
+
+/** The verdict over a saved fact. */
+export function verifySavedFact(saved: SavedFact, { crypto, trusted, nowS, revocation }: SavedFactOptions): Proof {
   const network = trusted ?? networkOf(saved.network, crypto)
-  const { attestation } = saved.fact
+  const { attestation, delegation } = saved.fact
   const judge = trusted ? 'the network that the verifier trusts' : 'the members that the file itself names'
+  const opened = openEntry(saved.fact, contextOf(saved, network, crypto))
+  const by = delegation
+    ? `signed by ${attestation.attester}, which ${delegation.attestation.attester} named for this epoch`
+    : `signed by ${attestation.attester}`
   const steps: readonly (readonly [string, string, Verdict<unknown>])[] = [
     ['network', `judged by ${judge}`, accept(judge)],
+    ['attestation', `${by}; stream, lane and body are those that were signed`, opened],
     [
-      'attestation',
-      `signed by ${attestation.attester}`,
-      verifyAttestation(attestation, { domain: network.easDomain, crypto }),
+      'receipt',
+      'a quorum of the home anchors signed the receipt of this fact',
+      receiptOf(saved, opened, network, crypto),
     ],
-    ['content', 'the body is the one that was signed', contentOf(saved, crypto)],
-    ['receipt', 'a quorum of the home anchors signed the receipt of this fact', receiptOf(saved, network, crypto)],
+    ['validity', 'it counts at this time', windowOf(saved.fact, nowS)],
+    ['revocation', ...revocationOf(saved, opened, { network, crypto, revocation })],
   ]
   const judged = steps.map(([name, detail, verdict]) =>
     verdict.verdict === 'accept'
@@ -53,31 +91,95 @@ export function verifySavedFact(saved: SavedFact, crypto: Crypto, trusted?: Netw
   return { ok: !failed, checks, summary, code: failed?.refusal?.code, facts: failed?.refusal?.facts ?? {} }
 }
 
-function contentOf({ fact }: SavedFact, crypto: Crypto): Verdict<unknown> {
-  const data = inputOf(fact, crypto)
-  return data ? checkContent(fact.body, data.contentHash, crypto.keccak) : reject('attestation.proof')
+/** Asks the anchors that the file, or the verifier, names. Anybody may say that it was taken back: the issuer signed it. */
+export async function readRevocation(saved: SavedFact, crypto: Crypto, trusted?: Network): Promise<Revocation> {
+  const network = trusted ?? networkOf(saved.network, crypto)
+  const opened = openEntry(saved.fact, contextOf(saved, network, crypto))
+  if (opened.verdict !== 'accept') return { known: 'unknown', why: 'the fact itself does not hold' }
+  const anchors = anchorsOf(network.membership)
+  const uids = targetsOf(opened.value, crypto)
+  const answers = await Promise.all(anchors.map(({ api }) => revocationAt(api, uids)))
+  const items = answers.flatMap((answer) => (typeof answer === 'object' ? [answer] : []))
+  const item = items.find((each) => takesBack(each, saved, opened.value, network, crypto))
+  if (item) return { known: 'revoked', item }
+  const asked = answers.filter((answer) => answer === 'none').length
+  if (asked >= quorumOf(anchors.length)) return { known: 'not revoked', asked, of: anchors.length }
+  const why = asked === 0 ? 'no anchor can be reached' : `only ${asked} of ${anchors.length} anchors answered`
+  return { known: 'unknown', why }
 }
 
-/** What the fact says, when it is an input at all. */
-function inputOf({ attestation: { message } }: StreamItem, { keccak }: Crypto): InputData | undefined {
-  if (message.schema !== SLInput.uid(keccak)) return undefined
-  try {
-    return dataOf(SLInput, message)
-  } catch {
-    return undefined // not the words of an input
+async function revocationAt(api: string, uids: readonly Bytes32[]): Promise<StreamItem | 'none' | 'silent'> {
+  for (const uid of uids) {
+    try {
+      const json = await readNode(`${api}/v1/revocations/${uid}`, REVOCATION_TIMEOUT_MS)
+      return revocationInfoShape.parse(json, 'revocation').item
+    } catch (error) {
+      if (!isSmartLayerError(error) || error.kind !== 'missing') return 'silent'
+    }
+  }
+  return 'none'
+}
+
+function contextOf({ lane, fact }: Pick<SavedFact, 'lane' | 'fact'>, network: Network, crypto: Crypto): EntryContext {
+  const { keccak } = crypto
+  const issuer = (fact.delegation ?? fact).attestation.attester
+  const contract = fact.attestation.message.recipient
+  return {
+    networkId: network.networkId,
+    easDomain: network.easDomain,
+    crypto,
+    tokenType: tokenTypeOf({ chainId: network.info.chainId, contract }, keccak),
+    rules: [{ issuer, lane: laneOf(lane, keccak) }],
+    nowS: ownTime(fact),
   }
 }
 
-function receiptOf({ fact, receipt: info }: SavedFact, network: Network, crypto: Crypto): Verdict<unknown> {
-  const { receipt, signatures } = info
-  const uid = uidOf(fact.attestation.message, crypto.keccak)
-  if (receipt.uid !== uid) return reject('attestation.context', { expected: uid, actual: receipt.uid })
-  const stream = inputOf(fact, crypto)?.stream
-  if (receipt.stream !== stream)
-    return reject('attestation.context', { expected: String(stream), actual: receipt.stream })
-  const home = homeOf(receipt.stream, network.membership, crypto.keccak)
-  const digest = digestOf(Receipt, receipt, network.domain, crypto.keccak)
-  const got = signersAmong(home.anchors, { digest, signatures }, crypto).length
-  const facts = { got, needed: home.quorum, of: home.anchors.length }
-  return got >= home.quorum ? accept(receipt) : reject('stream.no_quorum', facts)
+function receiptOf(
+  { receipt }: SavedFact,
+  opened: Verdict<OpenEntry>,
+  network: Network,
+  crypto: Crypto,
+): Verdict<unknown> {
+  if (opened.verdict !== 'accept') return opened
+  const { data, uid } = opened.value
+  const home = homeOf(data.stream, network.membership, crypto.keccak)
+  const entry = { stream: data.stream, sequence: data.sequence, uid }
+  return checkReceipt(receipt, entry, { home, domain: network.domain, crypto })
+}
+
+function windowOf({ attestation }: StreamItem, nowS: bigint): Verdict<unknown> {
+  const late = checkWindow(attestation.message, { nowS, lifeLimitS: INPUT_LIFE_LIMIT_S, mayStand: true })
+  return late ?? accept(undefined)
+}
+
+function revocationOf(
+  saved: SavedFact,
+  opened: Verdict<OpenEntry>,
+  { network, crypto, revocation }: { network: Network; crypto: Crypto; revocation: Revocation },
+): readonly [string, Verdict<unknown>] {
+  switch (revocation.known) {
+    case 'revoked': {
+      const counts = opened.verdict === 'accept' && takesBack(revocation.item, saved, opened.value, network, crypto)
+      const uid = opened.verdict === 'accept' ? opened.value.uid : ''
+      return ['', counts ? ignore('attestation.revoked', { uid }) : reject('attestation.proof')]
+    }
+    case 'not revoked':
+      return [`${revocation.asked} of ${revocation.of} anchors know of no revocation`, accept(undefined)]
+    case 'unknown':
+      return [`not known whether it was taken back: ${revocation.why}`, accept(undefined)]
+  }
+}
+
+/** The same issuer said, in the same stream, that this fact or its batch counts no more. */
+function takesBack(item: StreamItem, saved: SavedFact, fact: OpenEntry, network: Network, crypto: Crypto): boolean {
+  const opened = openEntry(item, contextOf({ lane: saved.lane, fact: item }, network, crypto))
+  if (opened.verdict !== 'accept' || opened.value.issuer !== fact.issuer) return false
+  const { revocation } = opened.value
+  const own = revocation?.of === 'batch' ? batchUidOf(fact.item.attestation, crypto.keccak) : fact.uid
+  return revocation !== undefined && revocation.revokes === own
+}
+
+function targetsOf({ uid, item }: OpenEntry, { keccak }: Crypto): readonly Bytes32[] {
+  const root = batchUidOf(item.attestation, keccak)
+  return root ? [uid, root] : [uid]
 }

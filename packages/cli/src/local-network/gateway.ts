@@ -1,6 +1,7 @@
 /** The gateway of a local network: serves the Control Room and feeds it over one WebSocket per tab. */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { NodeStatus } from '@smartlayer/protocol'
 import { build } from 'esbuild'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -10,6 +11,8 @@ const POLL_MS = 500
 const VIEWER_LIMIT = 32
 const BUFFER_LIMIT = 1_048_576
 const EVENTS_KEPT = 200
+/** Streams, and followed subsets, of one node that a page gets; the node names first what moved last. */
+const STREAMS_SENT = 64
 const DASHBOARD = fileURLToPath(new URL('../../../dashboard/src/', import.meta.url))
 
 /** What one message to a viewer holds. Everything in it was read from nodes a moment ago. */
@@ -128,9 +131,22 @@ export class Gateway {
 
 async function readStatus(url: string): Promise<unknown> {
   try {
-    return await (await fetch(url, { signal: AbortSignal.timeout(2_000) })).json()
+    const response = await fetch(url, { signal: AbortSignal.timeout(2_000) })
+    return bounded((await response.json()) as Partial<NodeStatus>)
   } catch {
     return null // the node does not answer: the page shows it as down
+  }
+}
+
+/** A network may have more streams than a page can show twice a second. */
+function bounded(status: Partial<NodeStatus>): unknown {
+  const { streams = [], followed = [] } = status
+  const beyond = (list: readonly unknown[]) => Math.max(0, list.length - STREAMS_SENT)
+  return {
+    ...status,
+    streams: streams.slice(0, STREAMS_SENT),
+    followed: followed.slice(0, STREAMS_SENT),
+    leftOut: { streams: beyond(streams), followed: beyond(followed) },
   }
 }
 

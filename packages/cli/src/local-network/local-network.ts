@@ -30,6 +30,16 @@ export type LocalNetworkOptions = {
   readonly progress: (step: string, detail: string) => void
   /** Bugs planted in every node, for stories that check their own checker. */
   readonly patches?: readonly Patch[]
+  /** Faults injected between nodes on purpose, from their start on. */
+  readonly faults?: InjectedFaults | undefined
+}
+
+/** `loss` and `duplicate` are shares of the messages between nodes; `cut` separates a node from some others, or from all. */
+export type InjectedFaults = {
+  readonly loss?: number
+  readonly jitterMs?: number
+  readonly duplicate?: number
+  readonly cut?: readonly Address[] | 'all'
 }
 
 export class LocalNetwork {
@@ -46,7 +56,7 @@ export class LocalNetwork {
   }
 
   /** Starts everything and returns once every node is ready; resumes a network that ran in this folder before. */
-  static async start({ folder, portBase, progress, patches = [] }: LocalNetworkOptions): Promise<LocalNetwork> {
+  static async start({ folder, portBase, progress, patches = [], faults }: LocalNetworkOptions): Promise<LocalNetwork> {
     const layout = layoutOf(folder, portBase)
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     lock(folder)
@@ -62,7 +72,9 @@ export class LocalNetwork {
     lock(folder, chain.pid)
     progress('chain', `${chain.url} · chain id ${chainId}`)
     const file = known ?? (await createNetwork(layout, chain, chainId, progress))
-    const nodes = new Map(layout.nodes.map((place) => [place.name, nodeProcess(place, { chain, file, bundles })]))
+    const nodes = new Map(
+      layout.nodes.map((place) => [place.name, nodeProcess(place, { chain, file, bundles, faults })]),
+    )
     const network = new LocalNetwork(layout, file, chain, nodes)
     try {
       for (const node of nodes.values()) node.start()
@@ -94,6 +106,18 @@ export class LocalNetwork {
     if (config && executor) writeDurably(configFile, JSON.stringify({ ...config, executor }, null, 2))
     node.start()
     await node.ready()
+  }
+
+  /** Changes the faults that one node injects. Throws `network.unreachable`. */
+  async injectFaults(name: string, faults: InjectedFaults): Promise<void> {
+    const { api } = this.layout.nodes.find((place) => place.name === name)!
+    const headers = { 'content-type': 'application/json' }
+    const response = await fetch(`${api}/v1/development/faults`, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify(faults),
+    })
+    if (!response.ok) throw SmartLayerError.of('network.unreachable', { peer: api })
   }
 
   /** Ends every process of the network, nodes first, so that the chain's last snapshot holds all they wrote. */
@@ -149,7 +173,12 @@ async function createNetwork(
 
 function nodeProcess(
   place: NodePlace,
-  { chain, file, bundles }: { chain: Anvil; file: NetworkFile; bundles: Bundles },
+  {
+    chain,
+    file,
+    bundles,
+    faults,
+  }: { chain: Anvil; file: NetworkFile; bundles: Bundles; faults: InjectedFaults | undefined },
 ): ManagedProcess {
   const config = {
     role: place.role,
@@ -163,6 +192,7 @@ function nodeProcess(
     engine: bundles.engine,
     logLevel: process.env.SMARTLAYER_LOG_LEVEL ?? 'info',
     development: true,
+    ...(faults ? { faults } : {}),
   }
   const configFile = join(place.folder, 'node.json')
   writeDurably(configFile, JSON.stringify(config, null, 2))

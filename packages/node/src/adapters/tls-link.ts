@@ -1,110 +1,155 @@
-/** One outgoing connection to a peer: dialled when needed, its queues bounded by class, given up when the peer is silent. */
+/** One outgoing connection to a peer: dialled when needed, its queue bounded by class, given up when the peer is silent. */
 import { connect, type TLSSocket } from 'node:tls'
-import type { Member } from '@smartlayer/protocol'
-import { TRAFFIC_CLASSES, type TrafficClass } from '../ports/network.ts'
-import { PING } from './frames.ts'
+import type { Bytes32, Member } from '@smartlayer/protocol'
+import { type Frame, PING } from './frames.ts'
+import { SendQueue, type Waiting } from './tls-queue.ts'
+import { newTraffic, noteDropped, noteSent, type Traffic } from './tls-traffic.ts'
 import { spkiOf, type TransportIdentity, transportKeyOf } from './transport-identity.ts'
 
-/** Messages that may wait per class; beyond it the oldest is dropped and repaired by pull. */
-const QUEUE_LIMIT = 2_048
 const PING_MS = 2_000
+/** A peer that neither answers nor takes bytes for this long is given up. */
 const SILENCE_LIMIT_MS = 7_000
 const DIAL_TIMEOUT_MS = 5_000
+/** What was written to a connection that is left may still arrive within this. */
+const FAREWELL_MS = 1_000
 const BACK_OFF_MS = [50, 100, 250, 500, 1_000, 2_000] as const
 
-export type LinkStats = { sent: number; dropped: number; connected: boolean; lastSeen: number }
+export type LinkOptions = {
+  /** The keys that we may present, the one that the registry names first. */
+  readonly identities: () => readonly TransportIdentity[]
+  /** The peer's present registration, or undefined once it left. */
+  readonly member: () => Member | undefined
+  /** Bytes that wait for all peers. */
+  readonly waiting: Waiting
+  /** Counters of the node as a whole. */
+  readonly total: Traffic
+}
 
 export class TlsLink {
-  readonly stats: LinkStats = { sent: 0, dropped: 0, connected: false, lastSeen: 0 }
-  readonly #identity: TransportIdentity
-  readonly #member: () => Member | undefined
-  readonly #queues = new Map<TrafficClass, Buffer[]>(TRAFFIC_CLASSES.map((name) => [name, []]))
+  readonly traffic = newTraffic()
+  readonly queue: SendQueue
+  readonly #options: LinkOptions
+  readonly #counted: readonly Traffic[]
   #socket: TLSSocket | undefined
+  /** The registration that the present connection was dialled for. */
+  #dialled: Member | undefined
+  #connected = false
+  /** When the peer last answered, and when it or its kernel last took bytes. */
+  #lastSeen = 0
+  #lastTaken = 0
   #attempts = 0
   #retry: NodeJS.Timeout | undefined
   #pinger: NodeJS.Timeout | undefined
   #flushing = false
   #closed = false
 
-  /** `member` gives the peer's present registration, or undefined once it left. */
-  constructor(identity: TransportIdentity, member: () => Member | undefined) {
-    this.#identity = identity
-    this.#member = member
+  constructor(options: LinkOptions) {
+    this.#options = options
+    this.#counted = [this.traffic, options.total]
+    this.queue = new SendQueue(options.waiting, (frame) => noteDropped(this.#counted, frame))
   }
 
-  send(frame: Buffer, trafficClass: TrafficClass): void {
-    const queue = this.#queues.get(trafficClass)!
-    if (queue.length >= QUEUE_LIMIT) {
-      queue.shift()
-      this.stats.dropped++
-    }
-    queue.push(frame)
-    if (this.stats.connected) this.#flushSoon()
+  get connected(): boolean {
+    return this.#connected
+  }
+
+  get lastSeen(): number {
+    return this.#lastSeen
+  }
+
+  send(frame: Frame): void {
+    if (this.#closed) return
+    this.queue.push(frame)
+    if (this.#connected) this.#flushSoon()
     else if (!this.#socket && !this.#retry) this.#dial()
   }
 
-  get queued(): number {
-    return [...this.#queues.values()].reduce((sum, queue) => sum + queue.length, 0)
+  /** Dials again when the peer is registered with another key or address than the one that was dialled. */
+  check(): void {
+    const [member, dialled] = [this.#options.member(), this.#dialled]
+    if (!member || !this.#socket || !dialled) return
+    if (member.transportKey !== dialled.transportKey || member.overlay !== dialled.overlay) this.redial()
+  }
+
+  /** Leaves the present connection, after what was written to it, and dials a new one. */
+  redial(): void {
+    const socket = this.#leave()
+    if (!socket) return // whenever it dials next, it does so with what is registered then
+    socket.end()
+    setTimeout(() => socket.destroy(), FAREWELL_MS).unref()
+    this.#dial()
   }
 
   close(): void {
     this.#closed = true
     clearTimeout(this.#retry)
+    this.#leave()?.destroy()
+    this.queue.shed(0)
+  }
+
+  #leave(): TLSSocket | undefined {
+    const socket = this.#socket
+    this.#socket = undefined
+    this.#connected = false
     clearInterval(this.#pinger)
-    this.#socket?.destroy()
+    return socket
   }
 
   #dial(): void {
-    const member = this.#member()
+    const member = this.#options.member()
     if (this.#closed || !member) return
     const place = parseHostPort(member.overlay)
     if (!place) return // registered without an address that can be dialled: messages wait, bounded, until it is corrected
-    const { host, port } = place
-    const { key, certificate: cert } = this.#identity
+    const identities = this.#options.identities()
+    // A peer whose view of the registry is older or newer than ours may want our other key: attempts take turns.
+    const { key, certificate: cert } = identities[this.#attempts % identities.length]!
     // The peer's key is pinned to the registry below; certificate authorities have no say between nodes.
     const socket = connect({
-      host,
-      port,
+      ...place,
       key,
       cert,
+      servername: serverNameOf(member.transportKey),
       minVersion: 'TLSv1.3',
       rejectUnauthorized: false,
       timeout: DIAL_TIMEOUT_MS,
     })
     this.#socket = socket
+    this.#dialled = member
     socket.setNoDelay(true)
     socket.on('secureConnect', () => {
       const peer = socket.getPeerX509Certificate()
       if (!peer || transportKeyOf(spkiOf(peer)) !== member.transportKey) return socket.destroy()
-      this.#connected(socket)
+      socket.write(PING) // its answer says that the peer let us in: nothing is sent into a connection that it refuses
     })
     socket.on('data', () => {
-      this.stats.lastSeen = Date.now()
-      this.#attempts = 0 // only now is it certain that the peer let us in
+      if (this.#socket !== socket) return
+      this.#lastSeen = Date.now()
+      if (!this.#connected) this.#open(socket)
     })
-    socket.on('drain', () => this.#flush())
+    socket.on('drain', () => {
+      if (this.#socket !== socket) return
+      this.#lastTaken = Date.now()
+      this.#flush()
+    })
     socket.on('timeout', () => socket.destroy())
     socket.on('error', () => socket.destroy())
     socket.on('close', () => this.#lost(socket))
   }
 
-  #connected(socket: TLSSocket): void {
-    this.stats.connected = true
-    this.stats.lastSeen = Date.now()
+  #open(socket: TLSSocket): void {
+    this.#connected = true
+    this.#attempts = 0
     socket.setTimeout(0)
-    socket.write(PING) // its answer says that we are in
     this.#pinger = setInterval(() => {
-      if (Date.now() - this.stats.lastSeen > SILENCE_LIMIT_MS) socket.destroy()
-      else socket.write(PING)
+      if (Date.now() - Math.max(this.#lastSeen, this.#lastTaken) > SILENCE_LIMIT_MS) socket.destroy()
+      else if (!socket.writableNeedDrain) socket.write(PING)
     }, PING_MS)
     this.#flush()
   }
 
   #lost(socket: TLSSocket): void {
     if (this.#socket !== socket) return
-    this.#socket = undefined
-    this.stats.connected = false
-    clearInterval(this.#pinger)
+    this.#leave()
     if (this.#closed) return
     const base = BACK_OFF_MS[Math.min(this.#attempts++, BACK_OFF_MS.length - 1)]!
     this.#retry = setTimeout(
@@ -126,18 +171,24 @@ export class TlsLink {
     })
   }
 
+  /** Writes until the socket has enough: what waits here is still in order of class, what was written is not. */
   #flush(): void {
     const socket = this.#socket
-    if (!socket || !this.stats.connected || socket.writableNeedDrain) return
+    if (!socket || !this.#connected || socket.writableNeedDrain) return
     socket.cork()
-    for (const queue of this.#queues.values()) {
-      while (queue.length > 0 && !socket.writableNeedDrain) {
-        socket.write(queue.shift()!)
-        this.stats.sent++
-      }
+    while (!socket.writableNeedDrain) {
+      const frame = this.queue.shift()
+      if (!frame) break
+      socket.write(frame.bytes)
+      noteSent(this.#counted, frame)
     }
     socket.uncork()
   }
+}
+
+/** The key that is expected of a peer, as a server name: a peer that holds two keys knows which one to present. */
+export function serverNameOf(transportKey: Bytes32): string {
+  return `${transportKey.slice(2, 34)}.${transportKey.slice(34)}`
 }
 
 /** host and port of `host:port`; undefined for anything that cannot be dialled. */

@@ -35,7 +35,13 @@ function memberOf(node: Address, transport: TransportIdentity, port: number): Me
 const members = () => [memberOf(A, identities.a, PORT), memberOf(B, identities.b, PORT + 1)]
 
 async function start(self: Address, transport: TransportIdentity, port: number, known = members): Promise<TlsNetwork> {
-  const network = await TlsNetwork.start({ self, listen: `127.0.0.1:${port}`, transport, members: known, telemetry })
+  const network = await TlsNetwork.start({
+    self,
+    listen: `127.0.0.1:${port}`,
+    transports: () => [transport],
+    members: known,
+    telemetry,
+  })
   open.push(network)
   return network
 }
@@ -179,4 +185,71 @@ test('a node that left the registry is not heard any longer', async () => {
   b.send(A, { n: 2 }, 'control')
   await new Promise((resolve) => setTimeout(resolve, 300))
   expect(heard).toBe(false)
+})
+
+test('bytes are counted by peer, class and type on both sides, and are none where nothing was sent', async () => {
+  const [a, b] = [await start(A, identities.a, PORT), await start(B, identities.b, PORT + 1)]
+  const arrived = received(b, 3)
+  a.send(B, { type: 'stream-item', n: 1 }, 'live')
+  a.send(B, { type: 'stream-item', n: 2 }, 'live')
+  a.send(B, { type: 'heartbeat' }, 'control')
+  await arrived
+  const size = (message: object) => 4 + JSON.stringify(message).length
+  const items = 2 * size({ type: 'stream-item', n: 1 })
+  const heartbeat = size({ type: 'heartbeat' })
+  const atA = a.peers().find(({ node }) => node === B)!
+  expect(atA.bytesByType).toEqual({ 'stream-item': items, heartbeat })
+  expect(atA.classes.live).toEqual({ sent: 2, sentBytes: items, dropped: 0, droppedBytes: 0 })
+  expect(atA.classes.control).toEqual({ sent: 1, sentBytes: heartbeat, dropped: 0, droppedBytes: 0 })
+  expect(atA.receivedByType).toEqual({})
+  const atB = b.peers().find(({ node }) => node === A)!
+  expect([atB.receivedByType, atB.bytesByType]).toEqual([{ 'stream-item': items, heartbeat }, {}])
+  expect(a.metrics()).toContain(`smartlayer_network_sent_bytes_total{type="stream-item"} ${items}\n`)
+  expect(a.metrics()).not.toContain('received_bytes')
+  expect(b.metrics()).toContain(`smartlayer_network_received_bytes_total{type="heartbeat"} ${heartbeat}\n`)
+})
+
+test('what a peer makes up as types is counted together', async () => {
+  const [a, b] = [await start(A, identities.a, PORT), await start(B, identities.b, PORT + 1)]
+  const arrived = received(b, 300)
+  const letters = 'abcdefghijklmnopqrst'
+  for (let n = 0; n < 300; n++) a.send(B, { type: `made-up-${letters[n % 20]}${letters[Math.floor(n / 20)]}` }, 'live')
+  await arrived
+  expect(Object.keys(b.peers().find(({ node }) => node === A)!.receivedByType).length).toBeLessThanOrEqual(65)
+})
+
+test('callers that never finish their handshake do not keep a peer out', async () => {
+  const a = await start(A, identities.a, PORT)
+  const strangers = Array.from({ length: 300 }, () => connectTcp({ host: '127.0.0.1', port: PORT }))
+  for (const stranger of strangers) stranger.on('error', () => stranger.destroy())
+  await Promise.all(
+    strangers.map((stranger) =>
+      stranger.readyState === 'open' ? undefined : new Promise((resolve) => stranger.once('connect', resolve)),
+    ),
+  )
+  const b = await start(B, identities.b, PORT + 1)
+  const arrived = received(a, 1)
+  const sentAt = performance.now()
+  b.send(A, { n: 1 }, 'control')
+  await arrived
+  expect(performance.now() - sentAt).toBeLessThan(2_000)
+  expect(strangers.filter(({ closed }) => !closed).length).toBeLessThanOrEqual(128)
+  for (const stranger of strangers) stranger.destroy()
+})
+
+test('a peer that comes back is let in though its old connections still seem to stand', async () => {
+  await start(A, identities.a, PORT)
+  const { key, certificate: cert } = identities.b
+  const calls = []
+  for (let n = 0; n < 5; n++) {
+    const socket = connect({ host: '127.0.0.1', port: PORT, key, cert, rejectUnauthorized: false })
+    socket.on('error', () => socket.destroy())
+    const answered = new Promise((resolve) => socket.once('data', resolve))
+    socket.write(Buffer.alloc(4))
+    await answered
+    calls.push(socket)
+  }
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  expect(calls.map(({ closed }) => closed)).toEqual([true, true, true, false, false])
+  for (const socket of calls) socket.destroy()
 })

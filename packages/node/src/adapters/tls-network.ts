@@ -1,25 +1,32 @@
-/** The Network port over mutual TLS 1.3: only registered keys get in, and who they are is known before a byte is read. */
-import { constants } from 'node:crypto'
-import { createServer, type Server, type TLSSocket } from 'node:tls'
-import { type Address, type Bytes32, type Member, SmartLayerError } from '@smartlayer/protocol'
-import type { Network, TrafficClass } from '../ports/network.ts'
+/** The Network port over mutual TLS 1.3: a link to every peer that is sent to, and a listener that peers call. */
+import type { Address, Bytes32, Member } from '@smartlayer/protocol'
+import { type Network, TRAFFIC_CLASSES, type TrafficClass } from '../ports/network.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
-import { FRAME_LIMIT, FrameReader, frameOf, PING } from './frames.ts'
-import { parseHostPort, TlsLink } from './tls-link.ts'
-import { spkiOf, type TransportIdentity, transportKeyOf } from './transport-identity.ts'
+import { type Frame, frameOf, messageOf, typeOf } from './frames.ts'
+import { TOTAL_QUEUED_BYTES } from './tls-limits.ts'
+import { TlsLink } from './tls-link.ts'
+import { TlsListener } from './tls-listener.ts'
+import { SendQueue, type Waiting } from './tls-queue.ts'
+import {
+  type ClassTraffic,
+  newTraffic,
+  noteDropped,
+  noteReceived,
+  type Traffic,
+  trafficMetrics,
+} from './tls-traffic.ts'
+import type { TransportIdentity } from './transport-identity.ts'
 
-const HANDSHAKE_TIMEOUT_MS = 5_000
-/** Connections without a ping for this long are half open. */
-const SILENCE_LIMIT_MS = 10_000
-const CONNECTIONS_PER_PEER = 2
-const CONNECTION_LIMIT = 1_024
+/** How soon a change in the registry reaches connections that stand. */
+const CHECK_MS = 500
 
 export type TlsNetworkOptions = {
   readonly self: Address
   /** host:port to listen at. */
   readonly listen: string
-  readonly transport: TransportIdentity
-  /** The present membership; asked at every connection. */
+  /** The transport keys that we hold, at least one. It is asked again and again, with the one that is registered for us. */
+  readonly transports: (registered: Bytes32 | undefined) => readonly TransportIdentity[]
+  /** The present membership; asked again and again. */
   readonly members: () => readonly Member[]
   readonly telemetry: Telemetry
 }
@@ -27,67 +34,79 @@ export type TlsNetworkOptions = {
 export type Peer = {
   readonly node: Address
   readonly connected: boolean
+  /** It missed live messages not long ago, and has to repair by pull. */
+  readonly lagging: boolean
   readonly lastSeen: number
   readonly queued: number
+  readonly queuedBytes: number
   readonly dropped: number
+  readonly classes: Readonly<Record<TrafficClass, ClassTraffic>>
+  /** Bytes that went to the peer, and came from it, by the type of the message. */
+  readonly bytesByType: Readonly<Record<string, number>>
+  readonly receivedByType: Readonly<Record<string, number>>
 }
+
+type Heard = { lastSeen: number; readonly traffic: Traffic }
+type Encoded = { readonly message: unknown; readonly trafficClass: TrafficClass; readonly frame: Frame }
 
 export class TlsNetwork implements Network {
   readonly self: Address
   readonly #options: TlsNetworkOptions
-  readonly #server: Server
+  readonly #members: () => MemberIndex
   readonly #links = new Map<Address, TlsLink>()
-  readonly #inbound = new Map<TLSSocket, Address>()
-  readonly #lastSeen = new Map<Address, number>()
-  /** The TLS key behind each connection. */
-  readonly #keys = new WeakMap<TLSSocket, Bytes32>()
+  readonly #lagging = new Set<Address>()
+  readonly #heard = new Map<Address, Heard>()
+  readonly #total = newTraffic()
+  readonly #waiting: Waiting = { bytes: 0 }
+  /** What we send to ourselves, until the next turn. */
+  readonly #own = new SendQueue(this.#waiting, (frame) => noteDropped([this.#total], frame))
+  #listener: TlsListener | undefined
+  /** The keys that we hold, the registered one first. */
+  #held: readonly TransportIdentity[]
+  #checker: NodeJS.Timeout | undefined
   #handle: (from: Address, message: unknown) => void = () => {}
-  #last: { message: unknown; frame: Buffer } | undefined
+  #last: Encoded | undefined
+  #closed = false
 
   private constructor(options: TlsNetworkOptions) {
     this.self = options.self
     this.#options = options
-    const { key, certificate: cert } = options.transport
-    this.#server = createServer({
-      key,
-      cert,
-      requestCert: true,
-      // Keys are pinned to the registry, not to authorities.
-      rejectUnauthorized: false,
-      minVersion: 'TLSv1.3',
-      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-      // A resumed session would come without the certificate that says who it is.
-      secureOptions: constants.SSL_OP_NO_TICKET,
-    })
-    this.#server.maxConnections = CONNECTION_LIMIT
-    this.#server.on('secureConnection', (socket) => this.#admit(socket))
-    this.#server.on('tlsClientError', () => options.telemetry.count('smartlayer_network_handshake_failed_total'))
+    this.#members = memberIndex(options.members)
+    this.#held = this.#ownKeys()
   }
 
   /** Starts to listen. Throws `port.busy`. */
   static async start(options: TlsNetworkOptions): Promise<TlsNetwork> {
     const network = new TlsNetwork(options)
-    const place = parseHostPort(options.listen)
-    if (!place) throw SmartLayerError.of('config.invalid', { at: 'overlay', expected: 'host:port' })
-    const { host, port } = place
-    await new Promise<void>((resolve, reject) => {
-      network.#server.once('error', (error) =>
-        reject(SmartLayerError.because(error, 'port.busy', { port, what: 'overlay' })),
-      )
-      network.#server.listen(port, host, resolve)
+    const { listen, telemetry } = options
+    network.#listener = await TlsListener.start({
+      listen,
+      telemetry,
+      identities: () => network.#held,
+      nodeOf: (transportKey) => network.#members().byKey.get(transportKey)?.node,
+      seen: (from) => {
+        network.#heardOf(from).lastSeen = Date.now()
+      },
+      handle: (from, message, bytes) => {
+        noteReceived([network.#heardOf(from).traffic, network.#total], typeOf(message), bytes)
+        network.#deliver(from, message)
+      },
     })
+    network.#checker = setInterval(() => network.#check(), CHECK_MS)
     return network
   }
 
+  /** The key that we present: the one that is registered for us, if we hold it. */
+  get identity(): TransportIdentity {
+    return this.#held[0]!
+  }
+
   send(to: Address, message: unknown, trafficClass: TrafficClass): void {
-    const frame = this.#frame(message)
+    const frame = this.#closed ? undefined : this.#frame(message, trafficClass)
     if (!frame) return
-    if (to === this.self) {
-      const copy = JSON.parse(frame.toString('utf8', 4)) as unknown
-      setImmediate(() => this.#handle(this.self, copy))
-      return
-    }
-    this.#link(to)?.send(frame, trafficClass)
+    if (to === this.self) this.#sendToSelf(frame)
+    else this.#link(to)?.send(frame)
+    if (this.#waiting.bytes > TOTAL_QUEUED_BYTES) this.#shed()
   }
 
   receive(handle: (from: Address, message: unknown) => void): void {
@@ -95,92 +114,179 @@ export class TlsNetwork implements Network {
   }
 
   peers(): readonly Peer[] {
-    return this.#options.members().flatMap(({ node }) => {
-      if (node === this.self) return []
-      const link = this.#links.get(node)
-      const lastSeen = Math.max(this.#lastSeen.get(node) ?? 0, link?.stats.lastSeen ?? 0)
-      const connected = (link?.stats.connected ?? false) || [...this.#inbound.values()].includes(node)
-      return [{ node, connected, lastSeen, queued: link?.queued ?? 0, dropped: link?.stats.dropped ?? 0 }]
-    })
+    const connected = this.#listener?.connected ?? new Set()
+    const others = this.#options.members().filter(({ node }) => node !== this.self)
+    return others.map(({ node }) => this.#peer(node, connected.has(node)))
+  }
+
+  /** Counters of all traffic in Prometheus text format. */
+  metrics(): string {
+    const lagging = [...this.#links.values()].filter(({ queue }) => queue.lagging).length
+    const gauges = `smartlayer_network_queued_bytes ${this.#waiting.bytes}\nsmartlayer_network_lagging_peers ${lagging}\n`
+    return gauges + trafficMetrics(this.#total)
   }
 
   async close(): Promise<void> {
+    this.#closed = true
+    clearInterval(this.#checker)
+    this.#own.shed(0)
     for (const link of this.#links.values()) link.close()
-    for (const socket of this.#inbound.keys()) socket.destroy()
-    await new Promise((resolve) => this.#server.close(resolve))
+    await this.#listener?.close()
+  }
+
+  #peer(node: Address, calls: boolean): Peer {
+    const [link, heard] = [this.#links.get(node), this.#heard.get(node)]
+    const traffic = link?.traffic ?? newTraffic()
+    return {
+      node,
+      connected: calls || (link?.connected ?? false),
+      lagging: link?.queue.lagging ?? false,
+      lastSeen: Math.max(heard?.lastSeen ?? 0, link?.lastSeen ?? 0),
+      queued: link?.queue.length ?? 0,
+      queuedBytes: link?.queue.bytes ?? 0,
+      dropped: TRAFFIC_CLASSES.reduce((sum, name) => sum + traffic.classes[name].dropped, 0),
+      classes: structuredClone(traffic.classes),
+      bytesByType: Object.fromEntries(traffic.sentByType),
+      receivedByType: Object.fromEntries(heard?.traffic.receivedByType ?? []),
+    }
   }
 
   /** A message to many peers is written as bytes once. What cannot be a frame is dropped here, not at the peers. */
-  #frame(message: unknown): Buffer | undefined {
-    if (this.#last && this.#last.message === message) return this.#last.frame
+  #frame(message: unknown, trafficClass: TrafficClass): Frame | undefined {
+    const last = this.#last
+    if (last && last.message === message && last.trafficClass === trafficClass) return last.frame
     try {
-      const frame = frameOf(message)
-      if (frame.length > FRAME_LIMIT)
-        throw SmartLayerError.of('message.too_large', { limit: FRAME_LIMIT, what: 'a message' })
-      this.#last = { message, frame }
+      const frame = frameOf(message, trafficClass)
+      // Only while the caller goes through its list: later the same object may say something else.
+      if (!last) queueMicrotask(() => this.#forgetLast())
+      this.#last = { message, trafficClass, frame }
       return frame
     } catch (error) {
-      this.#options.telemetry.log('error', 'network.unsendable', { error })
+      this.#options.telemetry.log('error', 'network.unsendable', { type: typeOf(message), error })
       return undefined
+    }
+  }
+
+  #forgetLast(): void {
+    this.#last = undefined
+  }
+
+  #sendToSelf(frame: Frame): void {
+    if (this.#own.length === 0) setImmediate(() => this.#deliverOwn())
+    this.#own.push(frame)
+  }
+
+  #deliverOwn(): void {
+    const frames: Frame[] = []
+    for (let frame = this.#own.shift(); frame; frame = this.#own.shift()) frames.push(frame)
+    for (const frame of frames) this.#deliver(this.self, messageOf(frame))
+  }
+
+  /** A message that breaks its handler must not break the node: it is the handler's bug, whoever sent the message. */
+  #deliver(from: Address, message: unknown): void {
+    try {
+      this.#handle(from, message)
+    } catch (error) {
+      this.#options.telemetry.log('error', 'network.handler_failed', { from, type: typeOf(message), error })
     }
   }
 
   #link(to: Address): TlsLink | undefined {
     const known = this.#links.get(to)
     if (known) return known
-    const member = () => this.#options.members().find(({ node }) => node === to)
+    const member = () => this.#members().byNode.get(to)
     if (!member()) return undefined
-    const link = new TlsLink(this.#options.transport, member)
+    const link = new TlsLink({ identities: () => this.#held, member, waiting: this.#waiting, total: this.#total })
     this.#links.set(to, link)
     return link
   }
 
-  #admit(socket: TLSSocket): void {
-    socket.on('error', () => socket.destroy())
-    const node = this.#peerOf(socket)
-    if (!node || [...this.#inbound.values()].filter((other) => other === node).length >= CONNECTIONS_PER_PEER) {
-      this.#options.telemetry.count('smartlayer_network_peer_refused_total')
-      socket.destroy()
-      return
-    }
-    this.#inbound.set(socket, node)
-    socket.setNoDelay(true)
-    socket.setTimeout(SILENCE_LIMIT_MS, () => socket.destroy())
-    socket.on('close', () => this.#inbound.delete(socket))
-    const reader = new FrameReader((body) => this.#receive(node, body, socket))
-    socket.on('data', (chunk) => {
-      // Who left the registry, or changed its key, is not heard any longer.
-      if (this.#peerOf(socket) !== node) return this.#cutOff(node, socket, 'no longer registered')
-      this.#lastSeen.set(node, Date.now())
-      if (!reader.push(chunk)) this.#cutOff(node, socket, 'frame too large')
-    })
+  #heardOf(node: Address): Heard {
+    const known = this.#heard.get(node)
+    if (known) return known
+    const heard = { lastSeen: 0, traffic: newTraffic() }
+    this.#heard.set(node, heard)
+    return heard
   }
 
-  #peerOf(socket: TLSSocket): Address | undefined {
-    const known = this.#keys.get(socket)
-    const certificate = known ? undefined : socket.getPeerX509Certificate()
-    const transportKey = known ?? (certificate && transportKeyOf(spkiOf(certificate)))
-    if (transportKey === undefined) return undefined
-    this.#keys.set(socket, transportKey)
-    return this.#options.members().find((member) => member.transportKey === transportKey)?.node
+  /** With too much waiting in all, half of what waits for whom most waits for goes. */
+  #shed(): void {
+    const queues = [this.#own, ...[...this.#links.values()].map(({ queue }) => queue)]
+    const longest = queues.reduce((longest, queue) => (queue.bytes > longest.bytes ? queue : longest))
+    longest.shed(longest.bytes / 2)
   }
 
-  #receive(node: Address, body: Buffer, socket: TLSSocket): void {
-    if (body.length === 0) {
-      if (!socket.writableNeedDrain) socket.write(PING) // whoever does not read gets no more answers
-      return
+  /** Brings connections in line with the registry: who left, whose key or address changed, and our own key. */
+  #check(): void {
+    this.#checkOwnKey()
+    this.#listener?.check()
+    this.#dropDeparted()
+    for (const [node, link] of this.#links) {
+      link.check()
+      this.#noteLag(node, link)
     }
-    let message: unknown
+  }
+
+  #checkOwnKey(): void {
+    const before = this.identity.transportKey
     try {
-      message = JSON.parse(body.toString('utf8'))
-    } catch {
-      return this.#cutOff(node, socket, 'frame is not JSON')
+      this.#held = this.#ownKeys()
+    } catch (error) {
+      this.#options.telemetry.log('error', 'network.keys_unreadable', { error })
     }
-    this.#handle(node, message)
+    const { transportKey } = this.identity
+    if (transportKey === before) return
+    this.#options.telemetry.log('info', 'network.key_changed', { transportKey })
+    this.#listener?.present()
+    for (const link of this.#links.values()) link.redial()
   }
 
-  #cutOff(node: Address, socket: TLSSocket, reason: string): void {
-    this.#options.telemetry.log('warn', 'network.cut_off', { node, reason })
-    socket.destroy()
+  #dropDeparted(): void {
+    const { byNode } = this.#members()
+    for (const [node, link] of this.#links) {
+      if (byNode.has(node)) continue
+      link.close()
+      this.#links.delete(node)
+      this.#lagging.delete(node)
+    }
+    for (const node of this.#heard.keys()) if (!byNode.has(node)) this.#heard.delete(node)
+  }
+
+  #noteLag(node: Address, { queue, traffic }: TlsLink): void {
+    if (queue.lagging === this.#lagging.has(node)) return
+    const { dropped } = traffic.classes.live
+    if (queue.lagging) this.#lagging.add(node)
+    else this.#lagging.delete(node)
+    if (queue.lagging) this.#options.telemetry.log('warn', 'network.peer_lagging', { node, dropped })
+    else this.#options.telemetry.log('info', 'network.peer_caught_up', { node, dropped })
+  }
+
+  #ownKeys(): readonly TransportIdentity[] {
+    const registered = this.#members().byNode.get(this.self)?.transportKey
+    const held = this.#options.transports(registered)
+    const named = held.filter(({ transportKey }) => transportKey === registered)
+    return [...named, ...held.filter(({ transportKey }) => transportKey !== registered)]
+  }
+}
+
+type MemberIndex = {
+  readonly byNode: ReadonlyMap<Address, Member>
+  readonly byKey: ReadonlyMap<Bytes32, Member>
+}
+
+/** The members by node and by key; the same list is gone through once. */
+function memberIndex(members: () => readonly Member[]): () => MemberIndex {
+  let list: readonly Member[] | undefined
+  let index: MemberIndex
+  return () => {
+    const present = members()
+    if (present !== list) {
+      list = present
+      index = {
+        byNode: new Map(list.map((member) => [member.node, member])),
+        byKey: new Map(list.map((member) => [member.transportKey, member])),
+      }
+    }
+    return index
   }
 }

@@ -1,4 +1,4 @@
-/** Routes of anchoring nodes: publish, streams, placements, grants, journals, scripts. */
+/** Routes of anchoring nodes beside those of streams: publish, placements, grants, journals, scripts. */
 import {
   type Bytes32,
   GrantCheck,
@@ -10,41 +10,30 @@ import {
   publishRequestShape,
   receiptInfoShape,
   record,
+  revocationInfoShape,
   SmartLayerError,
   scriptInfoShape,
   signature,
-  streamHeadShape,
-  streamPageShape,
-  subsetHeadShape,
 } from '@smartlayer/protocol'
 import { decodeTokenScript, verifyTokenScript } from '@smartlayer/tokenscript'
 import type { FastifyRequest } from 'fastify'
 import type { AnchoringNode } from '../anchoring-node.ts'
 import { JOURNAL_PAGE_LIMIT } from '../journal/journal-service.ts'
 import type { ScriptStore } from '../script/script-store.ts'
-import { STREAM_PAGE_LIMIT } from '../stream/stream-service.ts'
 import { type Api, bodyOf, param, send, wholeNumber } from './server.ts'
 
 const signedCheckShape = record({ check: GrantCheck, signature })
 
 export function anchorRoutes(api: Api, node: AnchoringNode, scripts: ScriptStore): void {
   api.post('/v1/attestations', async (request, reply) => {
-    return send(reply, receiptInfoShape, await node.publish(bodyOf(request, publishRequestShape)))
+    const { items, domain } = bodyOf(request, publishRequestShape)
+    return send(reply, receiptInfoShape, await node.publish(items, domain))
   })
-  api.get('/v1/streams/:stream', async (request, reply) => {
-    return send(reply, streamHeadShape, node.streams.state(id(request, 'stream')))
-  })
-  api.get('/v1/streams/:stream/subsets/:subset', async (request, reply) => {
-    const place = { stream: id(request, 'stream'), subset: id(request, 'subset') }
-    return send(reply, subsetHeadShape, { ...place, ...node.streams.subset(place.stream, place.subset) })
-  })
-  api.get('/v1/streams/:stream/subsets/:subset/entries', async (request, reply) => {
-    const page = {
-      subset: id(request, 'subset'),
-      after: wholeNumber(request, 'after', 0n),
-      limit: limitOf(request, STREAM_PAGE_LIMIT),
-    }
-    return send(reply, streamPageShape, { items: node.streams.page(id(request, 'stream'), page) })
+  api.get('/v1/revocations/:uid', async (request, reply) => {
+    const uid = id(request, 'uid')
+    const item = node.streams.revocations.find(uid)
+    if (!item) throw SmartLayerError.of('attestation.not_revoked', { uid })
+    return send(reply, revocationInfoShape, { item })
   })
   api.get('/v1/tokens/:token/placement', async (request, reply) => {
     return send(reply, placementInfoShape, await node.placement(param(request, 'token')))

@@ -3,6 +3,7 @@ import { type Membership, type NetworkInfo, type NodeStatus, networkInfoShape, s
 import { WebSocketServer } from 'ws'
 import type { LoggedEvent } from '../ports/telemetry.ts'
 import { type Api, send } from './server.ts'
+import { onUpgrade } from './upgrades.ts'
 
 const SOCKET_LIMIT = 64
 /** A viewer that reads slower than this falls behind and is cut off; it resumes from its last sequence. */
@@ -20,29 +21,35 @@ export type CommonRoutes = {
   readonly membership: () => Membership
   readonly network: Omit<NetworkInfo, 'epoch' | 'beacon' | 'members'>
   readonly events: EventLog
+  /** Counters of the overlay, in Prometheus text format. */
+  readonly metrics: () => string
+  /** Development only: changes the faults that are injected on purpose; without it the route does not exist. */
+  readonly faults: ((change: unknown) => object) | undefined
 }
 
-export function commonRoutes(api: Api, { status, membership, network, events }: CommonRoutes): void {
+export function commonRoutes(api: Api, { status, membership, network, events, metrics, faults }: CommonRoutes): void {
   api.get('/health', async () => ({ ok: true }))
   api.get('/ready', async (_, reply) => {
     const { ready, reason } = await status()
     return reply.code(ready ? 200 : 503).send({ ready, reason })
   })
-  api.get('/metrics', async (_, reply) => reply.type('text/plain; version=0.0.4').send(events.metrics()))
+  api.get('/metrics', async (_, reply) =>
+    reply.type('text/plain; version=0.0.4').send(`${events.metrics()}${metrics()}`),
+  )
   api.get('/v1/status', async (_, reply) => send(reply, statusShape, await status()))
   api.get('/v1/network', async (_, reply) => {
     const { epoch, beacon, members } = membership()
     return send(reply, networkInfoShape, { ...network, epoch, beacon, members })
   })
+  if (faults) api.post('/v1/development/faults', async ({ body }) => faults(body))
   liveSocket(api, events)
 }
 
 /** `/v1/events?after=SEQUENCE`: everything since, then everything as it happens. */
 function liveSocket(api: Api, events: EventLog): void {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: 1024 })
-  api.server.on('upgrade', (request, socket, head) => {
-    const url = new URL(request.url ?? '/', 'http://node')
-    if (url.pathname !== '/v1/events' || sockets.clients.size >= SOCKET_LIMIT) return void socket.destroy()
+  onUpgrade(api, ({ request, socket, head, url }) => {
+    if (url.pathname !== '/v1/events' || sockets.clients.size >= SOCKET_LIMIT) return false
     sockets.handleUpgrade(request, socket, head, (client) => {
       const write = (event: LoggedEvent) => {
         if (client.bufferedAmount > SOCKET_BUFFER_LIMIT) client.terminate()
@@ -53,6 +60,7 @@ function liveSocket(api: Api, events: EventLog): void {
       client.on('close', stop)
       client.on('error', () => client.terminate())
     })
+    return true
   })
   api.addHook('onClose', async () => {
     for (const client of sockets.clients) client.terminate()

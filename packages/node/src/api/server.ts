@@ -10,6 +10,9 @@ const CONNECTION_TIMEOUT_MS = 60_000
 /** Requests that one address may make per second, on average, with bursts of four times as many. */
 const RATE_LIMIT = 5_000
 
+/** What was there once is not answered like what never was. */
+const GONE = 410
+
 export type Api = FastifyInstance
 
 /** An HTTP server with everything that all routes share; it does not listen yet. */
@@ -68,7 +71,8 @@ function sendProblem(
   { error, request, reply }: { error: unknown; request: FastifyRequest; reply: FastifyReply },
 ): FastifyReply {
   const known = isSmartLayerError(error) ? error : fromFastify(error)
-  const { http, retryable } = consequencesOf[known.kind]
+  const { retryable } = consequencesOf[known.kind]
+  const http = known.code === 'stream.pruned' ? GONE : consequencesOf[known.kind].http
   telemetry.count('smartlayer_api_refused_total', { code: known.code })
   if (known.kind === 'bug') telemetry.log('error', 'api.failed', { request: request.id, url: request.url, error })
   const problem: Problem = {

@@ -4,6 +4,8 @@ import type { AnchoringNode } from '../anchoring-node.ts'
 import type { ServiceNode } from '../service-node.ts'
 
 export const VERSION = '0.1.0'
+/** Streams or subsets that one status names, those that moved last first. */
+const STREAMS_SHOWN = 256
 
 /** What status pages need beside the node's own services. */
 export type StatusBase = Pick<NodeStatus, 'node' | 'role' | 'startedAt' | 'now' | 'epoch' | 'block' | 'peers'>
@@ -34,8 +36,8 @@ export function anchorStatus(base: StatusBase, node: AnchoringNode, quorum: numb
     }
   })
   const reason = ready ? '' : `${anchors} anchors connected, ${quorum} needed`
-  const streams = node.streams.states()
-  return { ...base, version: VERSION, evidence: NO_EVIDENCE, ready, reason, instances, streams }
+  const streams = node.streams.status(STREAMS_SHOWN)
+  return { ...base, version: VERSION, evidence: NO_EVIDENCE, ready, reason, instances, streams, followed: [] }
 }
 
 export function serviceStatus(base: StatusBase, node: ServiceNode): NodeStatus {
@@ -69,5 +71,5 @@ export function serviceStatus(base: StatusBase, node: ServiceNode): NodeStatus {
   })
   const ready = connected > 0
   const reason = ready ? '' : 'no anchor connected'
-  return { ...base, version: VERSION, evidence: NO_EVIDENCE, ready, reason, instances, streams: [] }
+  return { ...base, version: VERSION, evidence: NO_EVIDENCE, ready, reason, instances, streams: [], followed: node.followed(STREAMS_SHOWN) }
 }

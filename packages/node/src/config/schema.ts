@@ -9,8 +9,27 @@ const address = z.custom<Address>(
   'an address in lowercase hex',
 )
 const milliseconds = z.number().int().min(1).max(86_400_000)
+const fraction = z.number().min(0).max(1)
+/** Longest extra delay that may be injected. */
+const JITTER_LIMIT_MS = 60_000
+const CUT_LIMIT = 4_096
 
-export const configSchema = z.strictObject({
+/** Faults that a development network injects between its nodes on purpose. */
+const faultsSchema = z.strictObject({
+  /** Fraction of messages that are lost, and that are sent twice. */
+  loss: fraction,
+  duplicate: fraction,
+  /** Every message is late by a uniform part of this. */
+  jitterMs: z.number().int().min(0).max(JITTER_LIMIT_MS),
+  /** Nodes that nothing is sent to and nothing is heard from. */
+  cut: z.union([z.array(address).max(CUT_LIMIT), z.literal('all')]),
+})
+export type Faults = z.infer<typeof faultsSchema>
+const faultChangeSchema = faultsSchema.partial()
+/** What is to be different from now on; what is not named stays. */
+export type FaultChange = z.infer<typeof faultChangeSchema>
+
+const fields = z.strictObject({
   role: z.enum(['anchor', 'service']),
   /** Name in logs. */
   name: z.string().min(1).max(64),
@@ -37,6 +56,13 @@ export const configSchema = z.strictObject({
       retryMs: milliseconds.default(LOCAL_PARAMETERS.retryMs),
     })
     .default(LOCAL_PARAMETERS),
+  /** Development only: faults that are injected on purpose from the start. */
+  faults: faultChangeSchema.omit({ cut: true }).optional(),
+})
+
+export const configSchema = fields.refine(({ development, faults }) => development || !faults, {
+  path: ['faults'],
+  error: 'nothing here unless development is true: these are faults injected on purpose',
 })
 export type NodeConfig = z.infer<typeof configSchema>
 
@@ -48,6 +74,16 @@ export function parseConfig(input: unknown): NodeConfig {
   throw SmartLayerError.of('config.invalid', {
     at: issue?.path.join('.') || 'file',
     expected: issue?.message ?? 'a configuration',
+  })
+}
+
+/** Checks a change of the injected faults. Throws `api.body_invalid`. */
+export function parseFaults(input: unknown): FaultChange {
+  const parsed = faultChangeSchema.safeParse(input)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  throw SmartLayerError.of('api.body_invalid', {
+    detail: `${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'faults'}`,
   })
 }
 

@@ -3,6 +3,7 @@ import {
   Accept,
   type Address,
   accepted,
+  type Bytes32,
   type CheckedInput,
   type Code,
   catalogue,
@@ -67,6 +68,11 @@ type Parts = {
   secrets: Secrets
 }
 
+/** Where the placement is kept whose lease this node gave back last. */
+export function releasedKey(instance: Bytes32): string {
+  return `released/${instance}`
+}
+
 export class Executor {
   readonly #ports: Ports
   readonly #context: NodeContext
@@ -119,7 +125,8 @@ export class Executor {
     const { signer, crypto } = this.#ports.identity
     const release: Release = { placement: hash, n: this.#head.n, head: this.#head.hash }
     const signature = signer.sign(digestOf(Release, release, this.#context.domain, crypto.keccak))
-    await this.#ports.store.commit([{ key: `released/${placement.instance}`, value: new TextEncoder().encode(hash) }])
+    const key = releasedKey(placement.instance)
+    await this.#ports.store.commit([{ key, value: new TextEncoder().encode(hash) }])
     this.#parts.post.sendAll(this.#parts.home.anchors, {
       type: 'release',
       instance: placement.instance,
@@ -288,7 +295,8 @@ export class Executor {
       const after = BigInt(state.cursors[cursorKey(stream, subset)]?.sequence ?? 0)
       const item = this.#parts.inputs.next(stream, subset, after)
       if (!item) continue
-      const input: JournalInput = { kind: 'input', name: topic.input, attestation: item.attestation, body: item.body }
+      const revocation = this.#parts.inputs.revocationOf(rule.issuer, item)
+      const input: JournalInput = { kind: 'input', name: topic.input, ...item, revocation }
       if (this.#check(input, state)) return input
       this.#parts.inputs.discard(stream, subset, after + 1n)
       this.#factsFrom = this.#ports.clock.monotonic() + REFUSED_PAUSE_MS

@@ -28,7 +28,7 @@ import type { LoadedToken, NodeContext } from '../context.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { PostOffice } from '../wire/post-office.ts'
 import type { Secrets } from './effect-performer.ts'
-import { Executor } from './executor.ts'
+import { Executor, releasedKey } from './executor.ts'
 import type { InputBuffer } from './input-buffer.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import { type Confirmed, Replica, type SignedExecuted } from './replica.ts'
@@ -107,7 +107,7 @@ export class HostedInstance {
     this.#executor = undefined
     this.replica.join(placement.replicas)
     this.#announce()
-    if (placement.executor === this.#self) this.#elect(certified, checked.value)
+    if (placement.executor === this.#self && !this.#wasReleased(checked.value)) this.#elect(certified, checked.value)
   }
 
   /** A renewal moves the end of the lease. */
@@ -189,6 +189,12 @@ export class HostedInstance {
   async leave(): Promise<void> {
     await this.#executor?.release()
     this.#executor = undefined
+  }
+
+  /** A lease that an earlier process of this node gave back is not taken up again: others may act already. */
+  #wasReleased(hash: Bytes32): boolean {
+    const released = this.#ports.store.get(releasedKey(this.token.instance))
+    return released !== undefined && new TextDecoder().decode(released) === hash
   }
 
   #elect(certified: CertifiedPlacement, hash: Bytes32): void {

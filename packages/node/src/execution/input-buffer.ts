@@ -1,47 +1,93 @@
-/** The facts that instances on this node wait for: pushed by anchors, asked for again when missing, handed out in order. */
+/** The facts that instances on this node wait for: pushed by anchors and neighbours, asked for when missing, handed out in order. */
 import {
   type Address,
+  type Attestation,
+  accepted,
   anchorsOf,
   type Bytes32,
-  cursorKey,
+  checkCheckpoint,
+  checkRange,
+  type FollowedStatus,
+  Follower,
   faultsTolerated,
-  fromHex,
-  SLInput,
+  Gossip,
+  homeOf,
+  INTEREST_LIMIT,
+  type Interest,
+  type OpenEntry,
+  readData,
   type StreamItem,
+  topicOf,
+  uidOf,
+  type WireMessage,
 } from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
 import type { Cancel } from '../ports/clock.ts'
 import type { Ports } from '../ports/ports.ts'
+import { drawOf } from '../stream/draw.ts'
+import type { EntryDoor } from '../stream/entry-door.ts'
+import { packItems, unpack } from '../stream/packing.ts'
+import type { RevocationBook } from '../stream/revocation-book.ts'
+import { HEADER_FIRST } from '../stream/spreader.ts'
 import type { PostOffice } from '../wire/post-office.ts'
 
 /** Entries of one subset that are kept ahead of the cursor; the rest stays at the anchors. */
-const AHEAD_LIMIT = 128
-const ASK_LIMIT = 64
+const AHEAD_LIMIT = 256
+const RANGE_BYTES = 256 * 1_024
+const TICK_MS = 25
+/** Everything that is followed is said again that often; anchors forget who is silent three times. */
+const REFRESH_MS = 30_000
+const BEAT_MS = 1_000
+/** Anchors say something every second to whom they push; one that is silent for so long may have forgotten us. */
+const SILENCE_MS = 3_000
+/** Large entries kept for neighbours that were told of them by their attestation alone. */
+const LARGE_LIMIT = 64
+/** Streams whose fork is remembered. */
+const FORK_LIMIT = 1_024
 
-type Followed = {
-  readonly stream: Bytes32
-  readonly subset: Bytes32
-  after: bigint
-  readonly ahead: Map<bigint, StreamItem>
-}
+type ServicePorts = Pick<Ports, 'clock' | 'random' | 'identity' | 'telemetry'>
+type Parts = { readonly post: PostOffice; readonly door: EntryDoor; readonly revocations: RevocationBook }
+type Range = Extract<WireMessage, { type: 'stream-range' }>
 
 export class InputBuffer {
-  readonly #ports: Pick<Ports, 'clock' | 'random'>
+  readonly #ports: ServicePorts
   readonly #context: NodeContext
-  readonly #post: PostOffice
-  readonly #followed = new Map<string, Followed>()
+  readonly #parts: Parts
+  readonly #follower = new Follower<StreamItem>(AHEAD_LIMIT)
+  readonly #gossip = new Gossip()
   readonly #onArrival: () => void
+  /** Other followers that were introduced: they push to us as well, and we to them. */
+  readonly #neighbours = new Map<string, ReadonlySet<Address>>()
+  readonly #large = new Map<string, StreamItem>()
+  readonly #frozen = new Set<Bytes32>()
+  #fresh: Interest[] = []
+  #dropped: Interest[] = []
+  /** When each anchor that pushes to us was heard last. */
+  readonly #heardAt = new Map<Address, number>()
+  #refreshedAt = Number.NEGATIVE_INFINITY
+  #beatAt = 0
   #timer: Cancel
 
-  constructor(ports: Pick<Ports, 'clock' | 'random'>, context: NodeContext, post: PostOffice, onArrival: () => void) {
+  constructor(ports: ServicePorts, context: NodeContext, parts: Parts, onArrival: () => void) {
     this.#ports = ports
     this.#context = context
-    this.#post = post
+    this.#parts = parts
     this.#onArrival = onArrival
-    post.on('stream-item', (_, message) => this.#take(message.item))
-    post.on('stream-range', (_, message) => {
-      for (const item of message.items) this.#take(item)
+    const { post } = parts
+    post.on('stream-item', (from, { uid, packed }) => this.#pushed(from, uid, packed))
+    post.on('stream-header', (from, { attestation }) => this.#announced(from, attestation))
+    post.on('stream-range', (from, range) => this.#receiveRange(from, range))
+    post.on('stream-heads', (from, { heads, following }) => this.#hear(from, heads, following))
+    post.on('stream-request', (from, request) => this.#serve(from, request))
+    post.on('stream-pruned', (_, { stream, subset, floor }) => {
+      ports.telemetry.log('warn', 'stream.pruned_before_read', { stream, subset, floor })
     })
+    post.on('follow', (from, { fresh, add, drop }) => {
+      this.#gossip.follow(from, { fresh, add, drop, now: ports.clock.monotonic() })
+    })
+    post.on('neighbours', (from, { stream, subset, nodes }) => this.#meet(from, { stream, subset }, nodes))
+    post.on('fork', (from, { first, second }) => this.#fork(from, first, second))
+    post.on('revocation', (from, { item }) => this.#revoke(from, item))
     this.#timer = ports.clock.after(0, () => this.#tick())
   }
 
@@ -51,68 +97,264 @@ export class InputBuffer {
 
   /** Follows a subset from behind `after`; calling it again moves the cursor. */
   follow(stream: Bytes32, subset: Bytes32, after: bigint): void {
-    const key = cursorKey(stream, subset)
-    const known = this.#followed.get(key)
-    if (!known) {
-      const followed: Followed = { stream, subset, after, ahead: new Map() }
-      this.#followed.set(key, followed)
-      this.#subscribe()
-      this.#ask(followed)
-      return
+    if (this.#follower.follow({ stream, subset }, after, this.#ports.clock.monotonic())) {
+      this.#fresh.push({ stream, subset })
     }
-    known.after = after
-    for (const sequence of known.ahead.keys()) if (sequence <= after) known.ahead.delete(sequence)
+  }
+
+  /** Nothing of the subset is wanted any more. */
+  unfollow(stream: Bytes32, subset: Bytes32): void {
+    if (this.#follower.unfollow({ stream, subset })) this.#dropped.push({ stream, subset })
   }
 
   /** The entry of the subset right behind `after`, when it is here. */
   next(stream: Bytes32, subset: Bytes32, after: bigint): StreamItem | undefined {
-    return this.#followed.get(cursorKey(stream, subset))?.ahead.get(after + 1n)
+    return this.#follower.next({ stream, subset }, after)
   }
 
-  /** Forgets an entry that turned out not to hold, and asks another anchor for it. */
-  discard(stream: Bytes32, subset: Bytes32, sequence: bigint): void {
-    const followed = this.#followed.get(cursorKey(stream, subset))
-    if (!followed?.ahead.delete(sequence)) return
-    this.#ask(followed)
+  /** The issuer's revocation of an entry, when there is one. */
+  revocationOf(issuer: Address, item: StreamItem): StreamItem | undefined {
+    const { keccak } = this.#ports.identity.crypto
+    return this.#parts.revocations.of(issuer, uidOf(item.attestation.message, keccak), item.attestation)
   }
 
-  #take(item: StreamItem): void {
-    const data = SLInput.decode(fromHex(item.attestation.message.data))
-    const followed = this.#followed.get(cursorKey(data.stream, data.subset))
-    if (!followed || data.subSequence <= followed.after || data.subSequence > followed.after + BigInt(AHEAD_LIMIT))
-      return
-    if (followed.ahead.has(data.subSequence)) return
-    followed.ahead.set(data.subSequence, item)
-    this.#onArrival()
+  /** Forgets an entry that turned out not to hold, and asks other anchors for it. */
+  discard(stream: Bytes32, subset: Bytes32, place: bigint): void {
+    this.#follower.discard({ stream, subset }, place, this.#ports.clock.monotonic())
+  }
+
+  status(limit: number): readonly FollowedStatus[] {
+    return this.#follower
+      .views()
+      .slice(0, limit)
+      .map(({ stream, subset, after, known, waiting, asking }) => {
+        const [state, reason] = this.#frozen.has(stream)
+          ? ['frozen', 'its issuer signed two entries for one place']
+          : after + BigInt(waiting) < known || asking
+            ? ['behind', `entries up to ${known} are known and asked for`]
+            : waiting > 0
+              ? ['waiting', `${waiting} entries wait for the executor`]
+              : ['live', 'everything that is known was applied']
+        return { stream, subset, after, known, waiting, state: state!, reason: reason! }
+      })
+  }
+
+  /** What a node says it brings may be known already: most of what is pushed comes twice. */
+  #pushed(from: Address, uid: Bytes32, packed: string): void {
+    if (this.#gossip.hasSeen(uid, from, packed.length)) return
+    for (const item of unpack(packed).slice(0, 1)) this.#receive(from, item)
+  }
+
+  #receive(from: Address, item: StreamItem): void {
+    const data = readData(item)
+    if (!data || !this.#follows(data)) return
+    const uid = uidOf(item.attestation.message, this.#ports.identity.crypto.keccak)
+    if (!this.#gossip.see(uid, from, item.body.length)) return this.#keep(from, item, data)
+    const opened = this.#parts.door.reopen(item)
+    if (!accepted(opened)) {
+      this.#gossip.blame(uid, from)
+      return this.#ports.telemetry.log('debug', 'stream.not_taken', { from, code: opened.code })
+    }
+    this.#keep(from, item, opened.value.data)
+    this.#relay(from, opened.value)
+  }
+
+  /** A repetition is kept as well: it may be needed again after it was discarded or fell out beyond the limit. */
+  #keep(from: Address, item: StreamItem, data: NonNullable<ReturnType<typeof readData>>): void {
+    const now = this.#ports.clock.monotonic()
+    const draw = drawOf(this.#ports.random)
+    const { stream, subset, sequence, subSequence } = data
+    const common = { value: item, from, now, draw }
+    const part = this.#follower.take({ stream, subset }, { ...common, place: subSequence })
+    const whole = this.#follower.take({ stream, subset: stream }, { ...common, place: sequence })
+    if (part === 'next' || whole === 'next') this.#onArrival()
+  }
+
+  /** Only the few that were introduced to us are pushed to: most followers get it from the anchors. */
+  #relay(from: Address, { item, data: { stream, subset } }: OpenEntry): void {
+    const targets = this.#gossip.targets({ stream, subset }, from, drawOf(this.#ports.random))
+    if (targets.length === 0) return
+    if (item.body.length <= HEADER_FIRST) return this.#push(targets, item)
+    const data = readData(item)!
+    this.#large.set(placeKey(data.stream, data.subset, data.subSequence), item)
+    if (this.#large.size > LARGE_LIMIT) {
+      const [oldest] = this.#large.keys()
+      this.#large.delete(oldest!)
+    }
+    this.#parts.post.sendAll(targets, { type: 'stream-header', attestation: item.attestation })
+  }
+
+  /** A large entry is there: whoever announced it is asked for it. */
+  #announced(from: Address, attestation: Attestation): void {
+    const data = readData({ attestation, body: '' })
+    if (!data || !this.#follows(data)) return
+    const { stream, subset, subSequence } = data
+    if (this.#follower.next({ stream, subset }, subSequence - 1n)) return
+    const place = { stream, subset, after: subSequence - 1n, limit: 1, bytes: RANGE_BYTES }
+    this.#parts.post.send(from, { type: 'stream-request', ...place })
+    const now = this.#ports.clock.monotonic()
+    this.#follower.hear({ stream, subset }, { place: subSequence, from, now, draw: drawOf(this.#ports.random) })
+  }
+
+  /** A neighbour that was told of a large entry asks for it. */
+  #serve(to: Address, { stream, subset, after }: Extract<WireMessage, { type: 'stream-request' }>): void {
+    const item = this.#large.get(placeKey(stream, subset, after + 1n))
+    if (item) this.#push([to], item)
+  }
+
+  #push(to: readonly Address[], item: StreamItem): void {
+    const uid = uidOf(item.attestation.message, this.#ports.identity.crypto.keccak)
+    this.#parts.post.sendAll(to, { type: 'stream-item', uid, packed: packItems([item]) })
+  }
+
+  #receiveRange(from: Address, range: Range): void {
+    const { stream, subset, proof } = range
+    const items = unpack(range.packed)
+    const entries = proof ? this.#proven(range, items) : undefined
+    if (entries) for (const { item, data } of entries) this.#keep(from, item, data)
+    else for (const item of items) this.#receive(from, item)
+    if (items.length > 0) this.#follower.answered({ stream, subset }, this.#ports.clock.monotonic())
+  }
+
+  /** Entries that a cosigned checkpoint vouches for need no signature check each. */
+  #proven({ stream, subset, proof }: Range, items: readonly StreamItem[]): readonly OpenEntry[] | undefined {
+    const type = items[0] && this.#parts.door.typeOf(items[0])
+    if (!type || !proof || !this.#followsTopic({ stream, subset })) return undefined
+    const { crypto } = this.#ports.identity
+    const home = homeOf(stream, this.#context.membership(), crypto.keccak)
+    const checked = checkCheckpoint(proof.certified, { home, domain: this.#context.domain, crypto })
+    if (!accepted(checked)) return undefined
+    const { siblings, peaks } = proof
+    const range = { items, checkpoint: checked.value, proof: { siblings, peaks } }
+    const entries = checkRange({ stream, subset }, range, this.#parts.door.context(type))
+    return accepted(entries) ? entries.value : undefined
+  }
+
+  #hear(
+    from: Address,
+    heads: Extract<WireMessage, { type: 'stream-heads' }>['heads'],
+    following: number | undefined,
+  ): void {
+    const now = this.#ports.clock.monotonic()
+    const draw = drawOf(this.#ports.random)
+    for (const { stream, subset, sequence } of heads) {
+      this.#follower.hear({ stream, subset }, { place: sequence, from, now, draw })
+    }
+    if (following === undefined || !this.#pushing.includes(from)) return
+    // What we told was lost on its way, or forgotten at their restart; after a silence heads may have been lost as well.
+    const wasSilent = now - (this.#heardAt.get(from) ?? now) > SILENCE_MS
+    this.#heardAt.set(from, now)
+    if (wasSilent || following !== this.#follower.size) this.#tell([from])
+  }
+
+  /** Whoever has forgotten us answers that it knows of nothing. */
+  #probe(now: number): void {
+    const silent = this.#pushing.filter((anchor) => now - (this.#heardAt.get(anchor) ?? 0) > SILENCE_MS)
+    const message = { type: 'follow', fresh: false, add: [], drop: [], following: this.#follower.size } as const
+    this.#parts.post.sendAll(silent, message)
   }
 
   #tick(): void {
-    this.#subscribe()
-    for (const followed of this.#followed.values()) if (!followed.ahead.has(followed.after + 1n)) this.#ask(followed)
-    this.#timer = this.#ports.clock.after(2 * this.#context.parameters.heartbeatMs, () => this.#tick())
+    const now = this.#ports.clock.monotonic()
+    if (now - this.#refreshedAt >= REFRESH_MS) {
+      this.#refreshedAt = now
+      this.#tell(this.#pushing)
+    } else this.#tellChanges()
+    if (now - this.#beatAt >= BEAT_MS) {
+      this.#beatAt = now
+      this.#gossip.expire(now - 3 * REFRESH_MS)
+      if (this.#follower.size > 0) this.#probe(now)
+    }
+    this.#ask(now)
+    this.#timer = this.#ports.clock.after(TICK_MS, () => this.#tick())
   }
 
-  #subscribe(): void {
-    if (this.#followed.size === 0) return
-    const subsets = [...this.#followed.values()].map(({ stream, subset }) => ({ stream, subset }))
-    this.#post.sendAll(this.#pushing, { type: 'subscribe', subsets })
+  /** Everything we follow, in as many messages as it takes. */
+  #tell(to: readonly Address[]): void {
+    const { interests } = this.#follower
+    for (let at = 0; at < interests.length; at += INTEREST_LIMIT) {
+      const add = interests.slice(at, at + INTEREST_LIMIT)
+      this.#parts.post.sendAll(to, { type: 'follow', fresh: at === 0, add, drop: [], following: interests.length })
+    }
+  }
+
+  #tellChanges(): void {
+    if (this.#fresh.length === 0 && this.#dropped.length === 0) return
+    const wanted = new Set(this.#fresh.map(topicOf))
+    const interests = this.#follower.interests.filter((interest) => wanted.has(topicOf(interest)))
+    const [dropped, following] = [this.#dropped, this.#follower.size]
+    for (let at = 0; at < Math.max(interests.length, dropped.length); at += INTEREST_LIMIT) {
+      const add = interests.slice(at, at + INTEREST_LIMIT)
+      const drop = dropped.slice(at, at + INTEREST_LIMIT)
+      this.#parts.post.sendAll(this.#pushing, { type: 'follow', fresh: false, add, drop, following })
+    }
+    this.#fresh = []
+    this.#dropped = []
+  }
+
+  #ask(now: number): void {
+    const draw = drawOf(this.#ports.random)
+    for (const { stream, subset, after, from, wide } of this.#follower.asks(now, draw)) {
+      const anchors = this.#anchors
+      const random = anchors[Math.floor(draw() * anchors.length)]
+      const first = from && anchors.includes(from) ? from : random
+      const asked = new Set([first, wide ? random : undefined])
+      asked.delete(undefined)
+      const request = { stream, subset, after, limit: AHEAD_LIMIT, bytes: RANGE_BYTES }
+      this.#parts.post.sendAll([...asked] as Address[], { type: 'stream-request', ...request })
+    }
+  }
+
+  /** A crowded topic: others that follow it push to us, if we ask them. */
+  #meet(from: Address, interest: Interest, nodes: readonly Address[]): void {
+    if (!this.#anchors.includes(from) || !this.#followsTopic(interest)) return
+    const known = this.#context.membership().members
+    const neighbours = nodes.filter(
+      (node) => node !== this.#parts.post.self && known.some((member) => member.node === node),
+    )
+    this.#neighbours.set(topicOf(interest), new Set(neighbours))
+    const add = [{ ...interest, after: 0n }]
+    this.#parts.post.sendAll(neighbours, { type: 'follow', fresh: false, add, drop: [], following: 1 })
+  }
+
+  #fork(from: Address, first: StreamItem, second: StreamItem): void {
+    const data = readData(first)
+    if (!data || !this.#anchors.includes(from) || this.#frozen.has(data.stream)) return
+    if (!accepted(this.#parts.door.fork(first, second))) return
+    if (this.#frozen.size < FORK_LIMIT) this.#frozen.add(data.stream)
+    this.#ports.telemetry.log('warn', 'stream.forked', { stream: data.stream, sequence: data.sequence })
+  }
+
+  #revoke(from: Address, item: StreamItem): void {
+    const opened = this.#parts.door.reopen(item)
+    if (!accepted(opened) || !opened.value.revocation || !this.#anchors.includes(from)) return
+    this.#parts.revocations
+      .add(opened.value)
+      .then(() => this.#onArrival())
+      .catch((error) => this.#ports.telemetry.log('error', 'stream.failed', { error }))
+  }
+
+  #follows({ stream, subset }: Interest): boolean {
+    return this.#followsTopic({ stream, subset }) || this.#followsTopic({ stream, subset: stream })
+  }
+
+  #followsTopic(interest: Interest): boolean {
+    return this.#follower.has(interest)
   }
 
   /** f + 1 anchors push to us, each node's own choice of them; what they withhold or lose is asked of the others. */
   get #pushing(): readonly Address[] {
     const anchors = this.#anchors
-    const first = Number(BigInt(this.#post.self) % BigInt(anchors.length || 1))
+    const first = Number(BigInt(this.#parts.post.self) % BigInt(anchors.length || 1))
     const count = faultsTolerated(anchors.length) + 1
     return Array.from({ length: Math.min(count, anchors.length) }, (_, i) => anchors[(first + i) % anchors.length]!)
-  }
-
-  #ask({ stream, subset, after }: Followed): void {
-    const anchors = this.#anchors
-    const anchor = anchors[this.#ports.random.bytes(1)[0]! % anchors.length]
-    if (anchor) this.#post.send(anchor, { type: 'stream-request', stream, subset, after, limit: ASK_LIMIT })
   }
 
   get #anchors(): readonly Address[] {
     return anchorsOf(this.#context.membership()).map((member) => member.node)
   }
+}
+
+function placeKey(stream: Bytes32, subset: Bytes32, place: bigint): string {
+  return `${topicOf({ stream, subset })}/${place}`
 }

@@ -34,6 +34,7 @@ import {
   type Place,
   placementHash,
   type Refusal,
+  readData,
   type Verdict,
   type VerifiedProposal,
 } from '@smartlayer/protocol'
@@ -42,13 +43,16 @@ import type { ElectionService } from '../election/election-service.ts'
 import type { Change, RecordBook } from '../election/record-book.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { Write } from '../ports/store.ts'
+import type { StreamService } from '../stream/stream-service.ts'
 import type { PostOffice } from '../wire/post-office.ts'
 import { EntryStore } from './entry-store.ts'
 
 export const JOURNAL_PAGE_LIMIT = 64
+/** Characters of bodies in one page: with everything around them they must fit into one frame. */
+const PAGE_BODIES = 300_000
 
 type ServicePorts = Pick<Ports, 'store' | 'identity' | 'telemetry'>
-type Parts = { post: PostOffice; book: RecordBook; election: ElectionService }
+type Parts = { post: PostOffice; book: RecordBook; election: ElectionService; streams: StreamService }
 type Proposed = { proposed: JournaledEntry; placement: CertifiedPlacement; predecessor: Certificate | undefined }
 
 export class JournalService {
@@ -78,7 +82,7 @@ export class JournalService {
     limit: number,
   ): { entries: readonly JournaledEntry[]; proof: CommitProof | undefined } {
     const rows = this.#entries.committed(instance, from, Math.min(limit, JOURNAL_PAGE_LIMIT) + 1)
-    for (let last = Math.min(rows.length, limit) - 1; last >= 0; last--) {
+    for (let last = Math.min(rows.length, limit, fitting(rows)) - 1; last >= 0; last--) {
       const proof = rows[last]!.proof ?? provenByNext(rows[last]!.journaled, rows[last + 1]?.journaled)
       if (proof) return { entries: rows.slice(0, last + 1).map((row) => row.journaled), proof }
     }
@@ -99,7 +103,10 @@ export class JournalService {
     const token = this.#context.tokens.byInstance(instance)
     if (!token) return
     const home = this.#parts.election.home(instance)
+    const receipted = this.#hasReceipt(message, () => this.#propose(from, message))
+    if (receipted === 'waiting') return
     this.#parts.book.change(instance, (record, context) => {
+      if (receipted !== 'yes') return this.#refuse(from, { instance, about: 'proposal', decision: receipted })
       const checked = this.#checkProposal(record, message, { token, home })
       if (!accepted(checked)) return this.#refuse(from, { instance, about: 'proposal', decision: checked })
       const { proposal, previousTime, writes } = checked.value
@@ -114,6 +121,19 @@ export class JournalService {
         perform: () => this.#parts.post.send(from, { type: 'accepted', place, signature }),
       }
     })
+  }
+
+  /** A fact enters a journal only with the receipt of its stream: what an issuer forked never gets that far. */
+  #hasReceipt({ proposed: { entry, input } }: Proposed, again: () => void): 'yes' | 'waiting' | Refusal {
+    if (input.kind !== 'input') return 'yes'
+    const data = readData(input)
+    const { streams } = this.#parts
+    const known = data && streams.hasReceipt({ stream: data.stream, sequence: data.sequence, uid: entry.input }, again)
+    if (known === 'other') return refuse('stream.fork', { sequence: data!.sequence })
+    const issuer = (input.delegation ?? input).attestation.attester
+    if (!input.revocation && streams.revocations.of(issuer, entry.input, input.attestation))
+      return refuse('attestation.revoked', { uid: entry.input })
+    return known ?? 'yes'
   }
 
   /** The door: signatures, the chain before the entry, and the entry's own input. */
@@ -381,4 +401,14 @@ function provenByNext(journaled: JournaledEntry, next: JournaledEntry | undefine
 
 function refuse(code: Refusal['code'], facts: Refusal['facts']): Refusal {
   return { verdict: 'reject', code, facts }
+}
+
+/** How many rows fit into one page; the first always does. */
+function fitting(rows: readonly { readonly journaled: JournaledEntry }[]): number {
+  let size = 0
+  const beyond = rows.findIndex(({ journaled: { input } }, i) => {
+    size += 'body' in input ? input.body.length : 'args' in input ? input.args.length : 0
+    return i > 0 && size > PAGE_BODIES
+  })
+  return beyond < 0 ? rows.length : beyond
 }

@@ -7,12 +7,14 @@ import type { Random } from './random.ts'
 import type { Sandbox } from './sandbox.ts'
 import type { Identity } from './signer.ts'
 import type { Store } from './store.ts'
+import type { StreamLog } from './stream-log.ts'
 import type { Telemetry } from './telemetry.ts'
 
 export type Ports = {
   readonly clock: Clock
   readonly random: Random
   readonly store: Store
+  readonly log: StreamLog
   readonly network: Network
   readonly chain: Chain
   readonly sandbox: Sandbox

@@ -5,6 +5,7 @@ import {
   type Hasher,
   instanceOf,
   type JournalInput,
+  KEEP_ALL,
   laneOf,
   type Refusal,
   reject,
@@ -33,7 +34,7 @@ export function typeRules(
     scriptHash,
     inputs: mapped(declaration.inputs, ({ issuer }) => {
       const { address, lane } = declaration.issuers[issuer]!
-      return { issuer: address, lane: laneOf(lane, keccak) }
+      return { issuer: address, lane: laneOf(lane, keccak), retention: KEEP_ALL }
     }),
     actions: mapped(declaration.actions, ({ scope }) => ({ scope })),
     effects: mapped(declaration.effects, ({ attempts, timeoutMs, idempotent, attestedBy }) => ({

@@ -9,6 +9,7 @@ import {
   INPUT_KINDS,
   inputContext,
   instanceOf,
+  KEEP_ALL,
   laneOf,
   type Membership,
   networkIdOf,
@@ -25,6 +26,7 @@ import {
   tokenTypeOf,
   ZERO_32,
 } from '@smartlayer/protocol'
+import { storeLog } from '../adapters/store-log.ts'
 import { AnchoringNode } from '../anchoring-node.ts'
 import { LOCAL_PARAMETERS, type LoadedToken, type NodeContext } from '../context.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -155,7 +157,7 @@ export class MemoryWorld {
   /** Signs, publishes and remembers the place of a fact. */
   async publish(body: object): Promise<StreamItem> {
     const item = this.fact(body)
-    const published = this.anchors[0]!.publish(item)
+    const published = this.anchors[0]!.publish([item])
     await this.time.run(200)
     const { receipt } = await published
     this.#last = { sequence: receipt.sequence, uid: receipt.uid }
@@ -182,6 +184,7 @@ export class MemoryWorld {
   #ports(key: Hex): Ports {
     const signer = nobleSigner(key)
     let counter = 0
+    const store = memoryStore(this.time)
     return {
       clock: this.#clock(),
       random: {
@@ -191,7 +194,8 @@ export class MemoryWorld {
             length,
           ),
       },
-      store: memoryStore(this.time),
+      store,
+      log: storeLog(store),
       network: this.#network(signer.address),
       chain: {} as Ports['chain'],
       sandbox: { load: async () => {}, call: async (_, method, input) => counterScript(method, JSON.parse(input)) },
@@ -244,7 +248,7 @@ export class MemoryWorld {
         token,
         tokenType,
         scriptHash,
-        inputs: { fact: { issuer: this.issuer.address, lane } },
+        inputs: { fact: { issuer: this.issuer.address, lane, retention: KEEP_ALL } },
         actions: {},
         effects: { call: { attempts: 3, timeoutMs: 500, idempotent: true, attestedBy: undefined } },
       },
@@ -258,7 +262,7 @@ export class MemoryWorld {
   }
 }
 
-function memoryStore(time: VirtualTime): Store {
+export function memoryStore(time: VirtualTime): Store {
   const rows = new Map<string, Uint8Array>()
   return {
     get: (key) => rows.get(key),

@@ -5,8 +5,15 @@ import type { Telemetry } from '../ports/telemetry.ts'
 
 type Handler<T extends WireType> = (from: Address, message: Extract<WireMessage, { type: T }>) => void
 
+/** Everything else is control. */
 const CLASS_OF: Readonly<Partial<Record<WireType, TrafficClass>>> = {
+  fork: 'fork',
+  revocation: 'fork',
+  'stream-heads': 'heads',
+  follow: 'heads',
+  neighbours: 'heads',
   'stream-item': 'live',
+  'stream-header': 'live',
   publish: 'live',
   executed: 'live',
   committed: 'live',
@@ -14,6 +21,10 @@ const CLASS_OF: Readonly<Partial<Record<WireType, TrafficClass>>> = {
   'journal-range': 'repair',
   'stream-request': 'repair',
   'stream-range': 'repair',
+  'stream-pruned': 'repair',
+  'stream-list-request': 'repair',
+  'snapshot-request': 'backfill',
+  snapshot: 'backfill',
 }
 
 export class PostOffice {
@@ -35,13 +46,14 @@ export class PostOffice {
     this.#handlers.set(type, handle as (from: Address, message: never) => void)
   }
 
-  send(to: Address, message: WireMessage): void {
-    this.#network.send(to, wireShape.toJson(message), CLASS_OF[message.type] ?? 'control')
+  /** `trafficClass` is given where the type alone does not tell how urgent a message is. */
+  send(to: Address, message: WireMessage, trafficClass = classOf(message)): void {
+    this.#network.send(to, wireShape.toJson(message), trafficClass)
   }
 
   sendAll(to: readonly Address[], message: WireMessage): void {
     const json = wireShape.toJson(message)
-    for (const node of to) this.#network.send(node, json, CLASS_OF[message.type] ?? 'control')
+    for (const node of to) this.#network.send(node, json, classOf(message))
   }
 
   #receive(from: Address, input: unknown): void {
@@ -54,4 +66,8 @@ export class PostOffice {
       this.#telemetry.count('smartlayer_wire_refused_total', { code })
     }
   }
+}
+
+function classOf({ type }: WireMessage): TrafficClass {
+  return CLASS_OF[type] ?? 'control'
 }

@@ -5,15 +5,15 @@ import { SealingKey } from '../execution/messages.ts'
 import { Executed } from '../journal/messages.ts'
 import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
 import { address, bool, bytes, bytes32, uint } from '../primitives/struct.ts'
-import { Receipt } from '../stream/messages.ts'
+import { BODY_LIMIT, streamItemShape } from '../stream/item.ts'
+import { certifiedCheckpointShape, certifiedReceiptShape } from '../stream/messages.ts'
 import {
   attestedGrantShape,
-  BODY_LIMIT,
   certifiedPlacementShape,
   certifiedRenewalShape,
   commitProofShape,
   journaledEntryShape,
-  streamItemShape,
+  PUBLISH_LIMIT,
   TOKEN_TEXT_LIMIT,
 } from '../wire/messages.ts'
 
@@ -56,9 +56,16 @@ export const placementInfoShape = record({
 })
 export type PlacementInfo = ShapeOf<typeof placementInfoShape>
 
-/** POST /v1/attestations, and the receipt that comes back. */
-export const publishRequestShape = streamItemShape
-export const receiptInfoShape = record({ receipt: Receipt, signatures: listOf(signature, 31) })
+/**
+ * POST /v1/attestations: consecutive entries of one stream, and the receipt for the last of them that comes back. `domain`
+ * says for which chain and EAS contract they were signed, so that a mix-up is told apart from a forgery.
+ */
+export const publishRequestShape = record({
+  items: listOf(streamItemShape, PUBLISH_LIMIT),
+  domain: optional(record({ chainId: uint(64), verifyingContract: address })),
+})
+export type PublishRequest = ShapeOf<typeof publishRequestShape>
+export const receiptInfoShape = certifiedReceiptShape
 export type ReceiptInfo = ShapeOf<typeof receiptInfoShape>
 
 /** GET /v1/streams/:stream and /v1/streams/:stream/subsets/:subset: where to continue. */
@@ -67,12 +74,35 @@ export const streamHeadShape = record({
   epoch: uint(64),
   sequence: uint(64),
   head: bytes32,
+  key: optional(address),
+  certified: uint(64),
   frozenAfter: optional(uint(64)),
+  floor: uint(64),
 })
 export type StreamHead = ShapeOf<typeof streamHeadShape>
 export const subsetHeadShape = record({ stream: bytes32, subset: bytes32, sequence: uint(64), head: bytes32 })
 export type SubsetHead = ShapeOf<typeof subsetHeadShape>
+
+/** GET /v1/streams/:stream/entries and /v1/streams/:stream/subsets/:subset/entries, `?after=&limit=`. */
 export const streamPageShape = record({ items: listOf(streamItemShape, PAGE_LIMIT) })
+
+/** GET /v1/streams/:stream/checkpoint: the newest cosigned one. */
+export const checkpointInfoShape = certifiedCheckpointShape
+
+/** GET /v1/streams/:stream/fork: both entries that the issuer signed for one place. */
+export const forkProofShape = record({ first: streamItemShape, second: streamItemShape })
+export type ForkProof = ShapeOf<typeof forkProofShape>
+
+/** GET /v1/revocations/:uid: the entry that takes an attestation or a batch root back. */
+export const revocationInfoShape = record({ item: streamItemShape })
+
+/** One message of a subscription: an entry with its cursor (place in the stream or subset), or why it ends. */
+export const subscriptionEventShape = oneOf('type', {
+  entry: record({ cursor: uint(64), item: streamItemShape, receipt: optional(certifiedReceiptShape) }),
+  frozen: record({ after: uint(64) }),
+  pruned: record({ floor: uint(64), certified: optional(certifiedCheckpointShape) }),
+})
+export type SubscriptionEvent = ShapeOf<typeof subscriptionEventShape>
 
 /** POST /v1/tokens/:token/query. `args` is canonical JSON text; its hash is in the signed query. */
 export const queryRequestShape = record({
@@ -167,6 +197,35 @@ export const instanceStatusShape = record({
   ),
 })
 export type InstanceStatus = ShapeOf<typeof instanceStatusShape>
+/** A stream at one of its home anchors. `state` is live, certifying, behind or frozen, and `reason` says why. */
+export const streamStatusShape = record({
+  stream: bytes32,
+  issuer: optional(address),
+  epoch: uint(64),
+  sequence: uint(64),
+  head: bytes32,
+  certified: uint(64),
+  checkpoint: uint(64),
+  floor: uint(64),
+  frozenAfter: optional(uint(64)),
+  followers: integer(0, 1_000_000),
+  state: text(16),
+  reason: text(200),
+})
+export type StreamStatus = ShapeOf<typeof streamStatusShape>
+
+/** A subset that a service node follows: `after` was applied, `known` is the furthest place it heard of. */
+export const followedStatusShape = record({
+  stream: bytes32,
+  subset: bytes32,
+  after: uint(64),
+  known: uint(64),
+  waiting: integer(0, 1_000_000),
+  state: text(16),
+  reason: text(200),
+})
+export type FollowedStatus = ShapeOf<typeof followedStatusShape>
+
 export const statusShape = record({
   node: address,
   role: oneOfText('anchor', 'service'),
@@ -180,7 +239,8 @@ export const statusShape = record({
   block: uint(64),
   peers: listOf(record({ node: address, connected: bool, lastSeen: uint(64) }), MEMBER_LIMIT),
   instances: listOf(instanceStatusShape, 1024),
-  streams: listOf(streamHeadShape, 1024),
+  streams: listOf(streamStatusShape, 1024),
+  followed: listOf(followedStatusShape, 1024),
 })
 export type NodeStatus = ShapeOf<typeof statusShape>
 

@@ -42,6 +42,11 @@ export const attestationErrors = {
     (f) => `It was signed for context ${f.actual}, not ${f.expected}.`,
     'An attestation counts only for the network, token type and lane it names.',
   ),
+  'attestation.token': entry<{ expected: string; actual: string }>(
+    'denied',
+    (f) => `It concerns token ${f.actual}, not ${f.expected}.`,
+    'A fact counts only for the token, or the subset of tokens, that it names.',
+  ),
   'attestation.audience': entry<{ expected: string; actual: string }>(
     'denied',
     (f) => `It was made for audience ${f.actual}, not ${f.expected}.`,
@@ -66,6 +71,11 @@ export const attestationErrors = {
     'denied',
     (f) => `Attestation ${f.uid} was revoked by its issuer.`,
     'Use the one that replaces it.',
+  ),
+  'attestation.not_revoked': entry<{ uid: string }>(
+    'missing',
+    (f) => `No revocation of ${f.uid} is known here.`,
+    'Ask f + 1 anchors before you rely on it; a revocation takes up to two seconds to reach all of them.',
   ),
   'content.not_canonical': entry<{ at: string; detail: string }>(
     'invalid',

@@ -18,6 +18,7 @@ export type EasSchema<T> = {
   encodeHex(value: T): Hex
   /** Strict: exact length, no dirty padding. Throws `message.malformed`. */
   decode(data: Uint8Array): T
+  decodeHex(data: Hex): T
 }
 
 /** Every input of a script: a fact of an issuer, an outcome, an attempt. */
@@ -88,8 +89,10 @@ export const SLNode = easSchema('SLNode', {
 })
 
 /** What an SLInput is; the index is on the wire: append only. */
-export const INPUT_KINDS = ['fact', 'revocation', 'outcome', 'attempt', 'action', 'read'] as const
+export const INPUT_KINDS = ['fact', 'revocation', 'outcome', 'attempt', 'action', 'read', 'epoch'] as const
 export type InputKind = (typeof INPUT_KINDS)[number]
+
+const ADDRESS_PADDING = '0'.repeat(24)
 
 export type SchemaValue<S> = S extends EasSchema<infer T> ? T : never
 
@@ -107,6 +110,16 @@ export function easSchema<F extends Record<string, StaticField>>(
     for (const [key] of entries) hex += wordDigits(value[key] as Hex | bigint)
     return hex as Hex
   }
+  const digits = 2 + 64 * entries.length
+  const read = (hex: Hex): T => {
+    if (hex.length !== digits) malformed(name, `${32 * entries.length} bytes`)
+    const value: Record<string, unknown> = {}
+    for (let i = 0; i < entries.length; i++) {
+      const [key, field] = entries[i]!
+      value[key] = fromWord(field, hex.slice(2 + 64 * i, 66 + 64 * i), `${name}.${key}`)
+    }
+    return value as T
+  }
   return {
     name,
     definition,
@@ -116,12 +129,8 @@ export function easSchema<F extends Record<string, StaticField>>(
     },
     encode: (value) => fromHex(encodeHex(value)),
     encodeHex,
-    decode(data) {
-      if (data.length !== 32 * entries.length) malformed(name, `${32 * entries.length} bytes`)
-      return Object.fromEntries(
-        entries.map(([key, field], i) => [key, fromWord(field, data.subarray(32 * i, 32 * i + 32), `${name}.${key}`)]),
-      ) as T
-    },
+    decode: (data) => read(toHex(data)),
+    decodeHex: read,
   }
 }
 
@@ -131,21 +140,29 @@ function wordDigits(value: Hex | bigint): string {
   return digits.length === 64 ? digits : digits.padStart(64, '0')
 }
 
-function fromWord(field: StaticField, word: Uint8Array, at: string): unknown {
-  const hex = toHex(word)
-  if (field.type === 'bytes32') return hex
-  if (field.type === 'address') {
-    if (!hex.startsWith(`0x${'00'.repeat(12)}`)) malformed(at, 'an address word')
-    return `0x${hex.slice(26)}`
+function fromWord({ type }: StaticField, digits: string, at: string): unknown {
+  if (type === 'bytes32') return `0x${digits}`
+  if (type === 'address') {
+    if (!digits.startsWith(ADDRESS_PADDING)) malformed(at, 'an address word')
+    return `0x${digits.slice(ADDRESS_PADDING.length)}`
   }
-  return field.parse(BigInt(hex).toString(), at)
+  const value = BigInt(`0x${digits}`)
+  const bits = Number(type.slice('uint'.length))
+  return value >> BigInt(bits) === 0n ? value : malformed(at, `a number of at most ${bits} bits`)
 }
 
 function malformed(at: string, expected: string): never {
   throw SmartLayerError.of('message.malformed', { at, expected })
 }
 
+/** What messages say, as long as the messages live: several rules read the same one. */
+const decoded = new WeakMap<object, { readonly schema: unknown; readonly value: unknown }>()
+
 /** The data of an attestation under a schema. Throws `message.malformed`. */
-export function dataOf<T>(schema: EasSchema<T>, { data }: { readonly data: `0x${string}` }): T {
-  return schema.decode(fromHex(data))
+export function dataOf<T>(schema: EasSchema<T>, message: { readonly data: Hex }): T {
+  const known = decoded.get(message)
+  if (known?.schema === schema) return known.value as T
+  const value = schema.decodeHex(message.data)
+  decoded.set(message, { schema, value })
+  return value
 }

@@ -7,7 +7,7 @@ import type { Domain } from '../primitives/domain.ts'
 import { rootFromProof } from '../primitives/merkle.ts'
 import { accept, ignore, type Refusal, reject, type Verdict } from '../primitives/verdict.ts'
 import { type Attest, type Attestation, attestDigest, type SignedAttest, uidOf } from './envelope.ts'
-import { type EasSchema, type InputData, type OutputData, SLBatch, SLInput, SLOutput } from './schemas.ts'
+import { dataOf, type EasSchema, type InputData, type OutputData, SLBatch, SLInput, SLOutput } from './schemas.ts'
 
 declare const verified: unique symbol
 /** An attestation whose signature (or proof and root) was checked; only `verifyAttestation` makes one. */
@@ -126,7 +126,7 @@ function open<T>(
   const checked = verifyAttestation(attestation, options)
   if (checked.verdict !== 'accept') return checked
   try {
-    return accept({ verified: checked.value, data: schema.decode(fromHex(attestation.message.data)) })
+    return accept({ verified: checked.value, data: dataOf(schema, attestation.message) })
   } catch (error) {
     if (error instanceof SmartLayerError)
       return reject('message.malformed', { at: schema.name, expected: 'its static words' })

@@ -27,6 +27,16 @@ export const operationErrors = {
     (f) => `The store could not ${f.operation}; nothing was acknowledged.`,
     'Check disk space and permissions of the data folder, then restart the node.',
   ),
+  'store.full': entry<{ operation: string }>(
+    'unavailable',
+    (f) => `There is no room on the disk to ${f.operation}; nothing was written.`,
+    'Free some space; the node takes it up again by itself.',
+  ),
+  'store.corrupt': entry<{ what: string }>(
+    'fault',
+    (f) => `${f.what} does not match its checksum.`,
+    'The disk changed it. The node gets it again from other anchors; check the disk.',
+  ),
   'chain.unreachable': entry<{ url: string }>(
     'unavailable',
     (f) => `No answer from the chain at ${f.url}.`,
@@ -71,6 +81,31 @@ export const operationErrors = {
     'missing',
     (f) => `${f.path} cannot be used: ${f.reason}.`,
     'Name an existing file that you may read.',
+  ),
+  'file.locked': entry<{ path: string; owner: string }>(
+    'unavailable',
+    (f) => `${f.path} is in use by ${f.owner}.`,
+    'Wait until it ends. If it cannot be running any more, remove the .lock file beside it.',
+  ),
+  'file.bad_line': entry<{ path: string; line: number; problem: string; more: number }>(
+    'invalid',
+    (f) => `${f.path}, line ${f.line}: ${f.problem}${f.more ? `, and ${f.more} more` : ''}.`,
+    'Correct these lines, or leave them out with --skip-bad.',
+  ),
+  'file.changed': entry<{ path: string; line: number }>(
+    'conflict',
+    (f) => `${f.path} is not what was published up to line ${f.line}.`,
+    'Undo the change, or publish all of it anew with another --resume file.',
+  ),
+  'cli.stopped': entry<{ detail: string }>(
+    'unavailable',
+    (f) => `Stopped: ${f.detail}.`,
+    'Run the same command again: it goes on where it stood.',
+  ),
+  'cli.ambiguous': entry<{ prefix: string; candidates: string }>(
+    'invalid',
+    (f) => `${f.prefix} is the beginning of several ids: ${f.candidates}.`,
+    'Give more of its digits.',
   ),
   'platform.unsupported': entry<{ platform: string }>(
     'invalid',

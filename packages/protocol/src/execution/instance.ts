@@ -87,7 +87,7 @@ export function handlerCall(
       const followed = state.topics.some(
         (topic) => topic.input === input.name && checked.cursor?.key.endsWith(`:${subsetOf(topic.subset, keccak)}`),
       )
-      return followed && !checked.expired
+      return followed && !checked.unseen
         ? { method: 'input', input: { ...common, name: input.name, body: bodyOf(input.body) } }
         : undefined
     }

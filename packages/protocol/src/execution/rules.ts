@@ -1,8 +1,9 @@
 /** What the rules must know of a token's script: read once from its signed declaration, the same on every node. */
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
+import type { Retention } from '../stream/retention.ts'
 import type { EffectPolicy } from './effects.ts'
 
-export type InputRule = { readonly issuer: Address; readonly lane: Bytes32 }
+export type InputRule = { readonly issuer: Address; readonly lane: Bytes32; readonly retention: Retention }
 export type ActionRule = { readonly scope: string }
 export type EffectRule = EffectPolicy & {
   /** The key that signs the outside system's answers; undefined when nobody signs them. */

@@ -4,7 +4,7 @@ import { Action, type AttestedGrant } from '../access/messages.ts'
 import type { Attestation } from '../attestation/envelope.ts'
 import { type InputData, SLInput } from '../attestation/schemas.ts'
 import { CLOCK_TOLERANCE_S, checkWindow, INPUT_LIFE_LIMIT_S, verifyInput } from '../attestation/verify.ts'
-import { inputContext, outcomeContext, streamOf } from '../directory/ids.ts'
+import { outcomeContext } from '../directory/ids.ts'
 import type { AttemptEnd } from '../execution/effects.ts'
 import { OutsideAnswer } from '../execution/messages.ts'
 import type { TokenRules } from '../execution/rules.ts'
@@ -12,10 +12,10 @@ import { type Address, type Bytes32, fromHex, type Hex, toHex, utf8, ZERO_32 } f
 import type { Crypto } from '../primitives/crypto.ts'
 import { type Domain, digestOf } from '../primitives/domain.ts'
 import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
+import { batchUidOf, type EntryContext, type OpenEntry, openEntry, type StreamRule } from '../stream/entry.ts'
+import { ownTime } from '../stream/fork.ts'
+import type { StreamItem } from '../stream/item.ts'
 import type { Entry } from './messages.ts'
-
-/** Twelve words in hex. */
-const DATA_HEX_LENGTH = 2 + 12 * 64
 
 /** The body of an attempt: which effect, and which attempt at it. */
 export type AttemptBody = { readonly effect: Bytes32; readonly name: string; readonly attempt: number }
@@ -34,7 +34,12 @@ export type OutcomeBody = AttemptBody & {
 
 export type JournalInput =
   | { readonly kind: 'term-start' }
-  | { readonly kind: 'input'; readonly name: string; readonly attestation: Attestation; readonly body: string }
+  | (StreamItem & {
+      readonly kind: 'input'
+      readonly name: string
+      /** The issuer took this entry back: it moves the cursor, and no script sees it. */
+      readonly revocation?: StreamItem | undefined
+    })
   | {
       readonly kind: 'action'
       readonly action: Action
@@ -68,8 +73,8 @@ export type CheckedInput = {
   readonly uid: Bytes32
   readonly content: Bytes32
   readonly cursor: { readonly key: string; readonly value: Cursor } | undefined
-  /** Its time was over at this position: it moves the cursor, and no script sees it. */
-  readonly expired?: boolean
+  /** Why no script sees it, though it moves the cursor: its time was over, it was revoked, or it is about the stream itself. */
+  readonly unseen?: 'expired' | 'revoked' | 'notice' | undefined
 }
 
 export function checkInput(input: JournalInput, context: InputContext): Verdict<CheckedInput> {
@@ -109,42 +114,47 @@ export function textHash(text: string, { keccak }: Crypto): Bytes32 {
 }
 
 function checkFact(input: JournalInput & { kind: 'input' }, context: InputContext): Verdict<CheckedInput> {
-  const { rules, crypto, networkId } = context
+  const { rules } = context
   const rule = Object.hasOwn(rules.inputs, input.name) ? rules.inputs[input.name] : undefined
   if (!rule) return reject('journal.input', { detail: `the token declares no input "${input.name}"` })
-  const verified = verifyInput(input.attestation, {
-    domain: context.easDomain,
-    crypto,
-    nowS: ownTime(input.attestation), // whether its time has come, or is over, is decided below
-    issuers: [rule.issuer],
-    context: inputContext(networkId, rules.tokenType, rule.lane, crypto.keccak),
-  })
-  if (verified.verdict !== 'accept') return verified
+  // Whether its time has come, or is over, is decided below, at the time of the entry.
+  const opened = openEntry(input, entryContext(rule, input, context))
+  if (opened.verdict !== 'accept') return opened
+  const { data, uid, kind } = opened.value
   const nowS = context.time / 1000n
-  const window = { nowS, lifeLimitS: INPUT_LIFE_LIMIT_S, mayStand: true }
-  const late = checkWindow(input.attestation.message, window)
+  const late = checkWindow(input.attestation.message, { nowS, lifeLimitS: INPUT_LIFE_LIMIT_S, mayStand: true })
   if (late && late.code !== 'attestation.expired') return late
-  const { data } = verified.value
   if (data.validFrom > nowS + CLOCK_TOLERANCE_S)
     return ignore('attestation.not_yet_valid', { validFrom: data.validFrom, now: nowS })
-  const { uid } = verified.value.verified
-  if (data.stream !== streamOf(rule.issuer, rules.tokenType, rule.lane, crypto.keccak)) return reject('stream.identity')
   if (data.token !== rules.token && data.token !== data.subset) {
-    return reject('journal.input', { detail: 'it concerns another token' })
+    return reject('attestation.token', { expected: rules.token, actual: data.token })
   }
-  const content = textHash(input.body, crypto)
-  if (content !== data.contentHash)
-    return reject('attestation.content', { expected: data.contentHash, actual: content })
+  const revoked = input.revocation ? checkRevocation(input.revocation, opened.value, { rule, context }) : undefined
+  if (revoked && revoked.verdict !== 'accept') return revoked
   const key = cursorKey(data.stream, data.subset)
   const outOfOrder = wrongCursor(context.cursors[key] ?? { sequence: 0n, uid: ZERO_32 }, data)
   const cursor = { key, value: { sequence: data.subSequence, uid } }
-  return outOfOrder ?? accept(late ? { uid, content, cursor, expired: true } : { uid, content, cursor })
+  const unseen = late ? 'expired' : revoked ? 'revoked' : kind === 'fact' ? undefined : 'notice'
+  return outOfOrder ?? accept({ uid, content: data.contentHash, cursor, unseen })
 }
 
-/** A moment at which the fact counts by its own words. */
-function ownTime({ message }: Attestation): bigint {
-  const validFrom = message.data.length === DATA_HEX_LENGTH ? SLInput.decode(fromHex(message.data)).validFrom : 0n
-  return validFrom > message.time ? validFrom : message.time
+function entryContext(rule: StreamRule, item: StreamItem, context: InputContext): EntryContext {
+  const { networkId, easDomain, crypto, rules } = context
+  return { networkId, easDomain, crypto, tokenType: rules.tokenType, rules: [rule], nowS: ownTime(item) }
+}
+
+/** The revocation takes back exactly this entry, or the batch that it was signed in, and comes from the same issuer. */
+function checkRevocation(
+  item: StreamItem,
+  { uid, item: { attestation } }: OpenEntry,
+  { rule, context }: { rule: StreamRule; context: InputContext },
+): Verdict<undefined> {
+  const opened = openEntry(item, entryContext(rule, item, context))
+  if (opened.verdict !== 'accept') return opened
+  const { revocation } = opened.value
+  const revokes = revocation?.of === 'batch' ? batchUidOf(attestation, context.crypto.keccak) : uid
+  if (revocation && revocation.revokes === revokes) return accept(undefined)
+  return reject('journal.input', { detail: 'the revocation is of something else' })
 }
 
 function wrongCursor(cursor: Cursor, data: InputData): Verdict<never> | undefined {

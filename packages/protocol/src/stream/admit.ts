@@ -1,8 +1,8 @@
 /** When a home anchor takes an entry into a stream: gap-free, in sequence, one UID per place (docs/spec/stream.md). */
-import type { InputData } from '../attestation/schemas.ts'
-import type { Bytes32 } from '../primitives/bytes.ts'
+import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import { ZERO_32 } from '../primitives/bytes.ts'
 import { accept, ignore, type Verdict } from '../primitives/verdict.ts'
+import type { OpenEntry } from './entry.ts'
 
 /** Where a stream stands at one anchor. */
 export type StreamState = {
@@ -10,36 +10,53 @@ export type StreamState = {
   readonly epoch: bigint
   readonly sequence: bigint
   readonly head: Bytes32
-  /** Set when the issuer signed two entries for one place: nothing is taken after this sequence. */
+  /** The key that signs in this epoch; undefined in the first, where the issuer's own key signs. */
+  readonly key: Address | undefined
+  /** The last place that is known to have a receipt of 2f + 1 home anchors; what follows may still be given up. */
+  readonly certified: bigint
+  /** Set when the issuer signed two entries for one place: nothing of this epoch is taken after this sequence. */
   readonly frozenAfter: bigint | undefined
 }
 
 /** Where a subset inside a stream stands. */
 export type SubsetState = { readonly sequence: bigint; readonly head: Bytes32 }
 
-/** A verified entry: its place, its UID and its predecessor in the stream (`refUID`). */
-export type StreamEntry = { readonly data: InputData; readonly uid: Bytes32; readonly previous: Bytes32 }
+/** What an anchor holds at a place already. */
+export type StoredPlace = { readonly uid: Bytes32; readonly epoch: bigint }
+
+/** The parts of a checked entry that its admission rests on; a `proven` one was admitted by 2f + 1 home anchors before. */
+export type Candidate = Pick<OpenEntry, 'data' | 'uid' | 'previous' | 'kind' | 'issuer' | 'attester' | 'epoch'> & {
+  readonly proven?: boolean
+}
 
 export function emptyStream(stream: Bytes32): StreamState {
-  return { stream, epoch: 1n, sequence: 0n, head: ZERO_32, frozenAfter: undefined }
+  return { stream, epoch: 1n, sequence: 0n, head: ZERO_32, key: undefined, certified: 0n, frozenAfter: undefined }
 }
 
 export const EMPTY_SUBSET: SubsetState = { sequence: 0n, head: ZERO_32 }
 
 /**
- * Admits the next entry. `stored` is the UID this anchor already holds at the entry's place, if any: the same UID again is
- * `stream.already_known` (the receipt is simply signed again), another one proves a fork.
+ * Admits the next entry. `stored` is what this anchor already holds at the entry's place, if anything: the same UID again is
+ * `stream.already_known` (the receipt is simply signed again), another one of the same epoch proves a fork. An `epoch` entry
+ * opens the next epoch, also of a frozen stream, and never over the head of an entry that this anchor signed for.
  */
 export function admit(
   state: StreamState,
   subset: SubsetState,
-  { entry, stored }: { entry: StreamEntry; stored: Bytes32 | undefined },
+  { entry, stored }: { entry: Candidate; stored: StoredPlace | undefined },
 ): Verdict<{ readonly state: StreamState; readonly subset: SubsetState }> {
-  const { data, uid, previous } = entry
-  if (data.epoch !== state.epoch) return ignore('stream.epoch', { current: state.epoch, got: data.epoch })
-  if (stored === uid) return ignore('stream.already_known', { sequence: data.sequence })
-  if (stored !== undefined) return ignore('stream.fork', { sequence: data.sequence })
-  if (state.frozenAfter !== undefined) return ignore('stream.frozen', { sequence: state.frozenAfter })
+  const { data, uid, previous, kind } = entry
+  if (stored?.uid === uid) return ignore('stream.already_known', { sequence: data.sequence })
+  if (stored && stored.epoch === data.epoch) return ignore('stream.fork', { sequence: data.sequence })
+  const opens = kind === 'epoch'
+  if (data.epoch !== state.epoch + (opens ? 1n : 0n)) {
+    return ignore('stream.epoch', { current: state.epoch, got: data.epoch })
+  }
+  if (!opens && !entry.proven && state.frozenAfter !== undefined)
+    return ignore('stream.frozen', { sequence: state.frozenAfter })
+  if (!opens && !entry.proven && entry.attester !== (state.key ?? entry.issuer)) {
+    return ignore('stream.key', { expected: state.key ?? entry.issuer, got: entry.attester })
+  }
   if (data.sequence !== state.sequence + 1n) {
     return ignore('stream.sequence_gap', { next: state.sequence + 1n, got: data.sequence })
   }
@@ -47,13 +64,21 @@ export function admit(
   if (data.subSequence !== subset.sequence + 1n || data.subPrevious !== subset.head) {
     return ignore('stream.subset', { next: subset.sequence + 1n, got: data.subSequence })
   }
+  const moved = { ...state, sequence: data.sequence, head: uid }
   return accept({
-    state: { ...state, sequence: data.sequence, head: uid },
+    state: opens ? { ...moved, epoch: data.epoch, key: entry.epoch?.key, frozenAfter: undefined } : moved,
     subset: { sequence: data.subSequence, head: uid },
   })
 }
 
-/** Freezes a stream whose issuer forked it: what was receipted stays, nothing follows. */
+/** Freezes the epoch of a stream whose issuer forked it: what has a receipt stays, nothing follows. */
 export function freeze(state: StreamState): StreamState {
-  return { ...state, frozenAfter: state.sequence }
+  return state.frozenAfter === undefined ? { ...state, frozenAfter: state.certified } : state
+}
+
+/** The stream after 2f + 1 receipts for `sequence` became known; a frozen one keeps what has a receipt. */
+export function certify(state: StreamState, sequence: bigint): StreamState {
+  if (sequence <= state.certified) return state
+  const { frozenAfter } = state
+  return { ...state, certified: sequence, frozenAfter: frozenAfter === undefined ? undefined : sequence }
 }

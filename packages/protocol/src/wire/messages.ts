@@ -5,12 +5,21 @@ import { Placement, Release, Renew, Report } from '../election/messages.ts'
 import { Accept, Entry, Executed, Held } from '../journal/messages.ts'
 import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
 import { address, bool, bytes32, uint } from '../primitives/struct.ts'
-import { Receipt } from '../stream/messages.ts'
+import { BODY_LIMIT, streamItemShape } from '../stream/item.ts'
+import { certifiedCheckpointShape, certifiedReceiptShape, Receipt, StreamCheckpoint } from '../stream/messages.ts'
 
-/** Largest body of an input or an answer, in UTF-16 units (docs/spec/attestation.md). */
-export const BODY_LIMIT = 65_536
 const HOME_LIMIT = 31
 const RANGE_LIMIT = 64
+/** Entries that one publish message may hold. */
+export const PUBLISH_LIMIT = 64
+/** Entries that one range may hold, and the bytes of their binary form before base64. */
+export const STREAM_RANGE_LIMIT = 1_024
+export const STREAM_RANGE_BYTES = 512 * 1_024
+/** Streams or subsets that one message may speak of. */
+export const INTEREST_LIMIT = 1_024
+/** Nodes that are introduced to a follower at a time. */
+const NEIGHBOUR_LIMIT = 12
+const PROOF_LIMIT = 48
 /** Longest CAIP-19 token id. */
 export const TOKEN_TEXT_LIMIT = 200
 
@@ -33,7 +42,13 @@ export const commitProofShape = oneOf('by', {
 
 export const journalInputShape = oneOf('kind', {
   'term-start': record({}),
-  input: record({ name: text(64), attestation: attestationShape, body }),
+  input: record({
+    name: text(64),
+    attestation: attestationShape,
+    body,
+    delegation: optional(record({ attestation: attestationShape, body })),
+    revocation: optional(streamItemShape),
+  }),
   action: record({ action: Action, signature, grant: optional(attestedGrantShape), args: body }),
   attempt: record({ attestation: attestationShape, body }),
   outcome: record({ attestation: attestationShape, body }),
@@ -48,8 +63,13 @@ export const journaledEntryShape = record({
 })
 export type JournaledEntry = ShapeOf<typeof journaledEntryShape>
 
-export const streamItemShape = record({ attestation: attestationShape, body })
-export type StreamItem = ShapeOf<typeof streamItemShape>
+/** One stream or one subset of it; for the whole stream `subset` is the stream's own id. */
+const interest = record({ stream: bytes32, subset: bytes32 })
+const interestFrom = record({ stream: bytes32, subset: bytes32, after: uint(64) })
+/** The last entry of a stream or subset that is known to have a receipt. */
+const streamHead = record({ stream: bytes32, subset: bytes32, epoch: uint(64), sequence: uint(64), uid: bytes32 })
+/** Entries in their binary form, one after another with a length before each, in base64. */
+const packed = text(Math.ceil((STREAM_RANGE_BYTES + 500_000) / 3) * 4)
 
 export const wireShape = oneOf('type', {
   // Election, at home anchors.
@@ -84,13 +104,67 @@ export const wireShape = oneOf('type', {
     entries: listOf(journaledEntryShape, RANGE_LIMIT),
     proof: optional(commitProofShape),
   }),
-  // Streams.
-  publish: record({ item: streamItemShape }),
+  // Streams: publishing and certifying, among home anchors.
+  publish: record({ packed }),
   receipt: record({ receipt: Receipt, signature }),
-  'stream-item': record({ item: streamItemShape }),
-  'stream-request': record({ stream: bytes32, subset: bytes32, after: uint(64), limit: integer(1, RANGE_LIMIT) }),
-  'stream-range': record({ stream: bytes32, subset: bytes32, items: listOf(streamItemShape, RANGE_LIMIT) }),
-  subscribe: record({ subsets: listOf(record({ stream: bytes32, subset: bytes32 }), 1024) }),
+  // What a home anchor that lags needs to know: 2f + 1 signed up to here.
+  certified: record({ certified: certifiedReceiptShape }),
+  'checkpoint-proposal': record({ checkpoint: StreamCheckpoint }),
+  'checkpoint-signature': record({ checkpoint: StreamCheckpoint, signature }),
+  checkpoint: record({ certified: certifiedCheckpointShape }),
+  // Streams: following, spreading, repair. `following` counts the interests that the sender believes to have told.
+  follow: record({
+    fresh: bool,
+    add: listOf(interestFrom, INTEREST_LIMIT),
+    drop: listOf(interest, INTEREST_LIMIT),
+    following: integer(0, 1_000_000),
+  }),
+  // `uid` is a claim that saves work: what is known by it is not unpacked again, and what is unpacked is named by its bytes.
+  'stream-item': record({ uid: bytes32, packed }),
+  // A large body is announced by its attestation alone; who wants it asks for its place.
+  'stream-header': record({ attestation: attestationShape }),
+  'stream-heads': record({ heads: listOf(streamHead, INTEREST_LIMIT), following: optional(integer(0, 1_000_000)) }),
+  'stream-list-request': record({ after: bytes32 }),
+  neighbours: record({ stream: bytes32, subset: bytes32, nodes: listOf(address, NEIGHBOUR_LIMIT) }),
+  'stream-request': record({
+    stream: bytes32,
+    subset: bytes32,
+    after: uint(64),
+    limit: integer(1, STREAM_RANGE_LIMIT),
+    bytes: integer(1, STREAM_RANGE_BYTES),
+  }),
+  // With a checkpoint and the proof of the
+  // last entry the hash chain vouches for all of them; without, each is checked by its own signature.
+  'stream-range': record({
+    stream: bytes32,
+    subset: bytes32,
+    packed,
+    proof: optional(
+      record({
+        certified: certifiedCheckpointShape,
+        siblings: listOf(bytes32, PROOF_LIMIT),
+        peaks: listOf(bytes32, PROOF_LIMIT),
+      }),
+    ),
+  }),
+  'stream-pruned': record({
+    stream: bytes32,
+    subset: bytes32,
+    floor: uint(64),
+    certified: optional(certifiedCheckpointShape),
+  }),
+  // A home anchor that starts a pruned stream anew gets what is kept up to the floor, the last of each subset, and with the last
+  // page a checkpoint and the peaks of its range.
+  'snapshot-request': record({ stream: bytes32, after: uint(64) }),
+  snapshot: record({
+    stream: bytes32,
+    floor: uint(64),
+    packed,
+    last: optional(record({ certified: certifiedCheckpointShape, peaks: listOf(bytes32, PROOF_LIMIT) })),
+  }),
+  // Streams: what concerns everybody who follows anything of them.
+  fork: record({ first: streamItemShape, second: streamItemShape }),
+  revocation: record({ item: streamItemShape }),
   // Calls that reach a replica which is not the executor.
   'action-request': record({
     instance: bytes32,

@@ -26,6 +26,7 @@ const BROWSER = [
   'savedProofShape',
   'signFact',
   'signGrant',
+  'subscribe',
   'verifyAnswerProof',
   'verifySavedProof',
 ]
@@ -33,7 +34,7 @@ const BROWSER = [
 it('exports exactly what is documented', () => {
   expect(Object.keys(browser).sort()).toEqual(BROWSER.toSorted())
   const own = Object.keys(server).filter((name) => !BROWSER.includes(name))
-  expect(own.sort()).toEqual(['Issuer', 'SmartLayer', 'connect', 'fileOutbox', 'readMembers'])
+  expect(own.sort()).toEqual(['Issuer', 'Outbox', 'SmartLayer', 'connect', 'readMembers'])
 })
 
 it(`weighs at most ${LIMIT_BYTES} bytes in a browser, crypto included, and needs nothing of Node`, async () => {

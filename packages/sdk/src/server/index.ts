@@ -15,14 +15,25 @@ import {
 } from '@smartlayer/protocol'
 import { type ActParameters, act, createSite, type QueryParameters, query, type Site } from '../index.ts'
 import { loadNetwork } from '../network.ts'
+import { idsOf } from '../publish.ts'
+import { type SubscribeOptions, type SubscribeParameters, subscribe } from '../subscribe.ts'
 import { readMembers } from './chain-members.ts'
-import { Issuer } from './issuer.ts'
-import { fileOutbox } from './outbox.ts'
+import { Issuer, type IssuerOptions } from './issuer.ts'
+import { Outbox } from './outbox.ts'
 
 export * from '../index.ts'
 export { readMembers } from './chain-members.ts'
-export { Issuer, type Published } from './issuer.ts'
-export { fileOutbox, type Outbox } from './outbox.ts'
+export {
+  type BatchFact,
+  type BatchOptions,
+  type BatchProgress,
+  type BatchSummary,
+  Issuer,
+  type IssuerOptions,
+  type Published,
+} from './issuer.ts'
+export { Outbox, type OutboxOptions } from './outbox.ts'
+export type { Mark } from './outbox-state.ts'
 
 export type ServerOptions = {
   /** Base URLs of anchors. */
@@ -67,18 +78,38 @@ export class SmartLayer {
     }
   }
 
-  /** An issuer that publishes with this key, and keeps what it signed in `outboxFile`. */
-  issuer({
-    contract,
-    chainId,
-    lane,
-    outboxFile,
-  }: {
-    contract: Address
-    chainId: bigint
-    lane: string
-    outboxFile: string
-  }): Issuer {
-    return new Issuer(this.site, { issuer: this.site.signer, contract, chainId, lane }, fileOutbox(outboxFile))
+  /** A stream, by its issuer or its id. A back end reads events over HTTP, which wait for it when it is slow. */
+  stream(parameters: SubscribeParameters) {
+    return {
+      subscribe: (options: SubscribeOptions = {}) =>
+        subscribe(this.site, parameters, { transport: 'events', ...options }),
+    }
   }
+
+  /**
+   * An issuer that signs with this client's key and keeps what it signed in `outboxFile`, which no other process may use until
+   * the issuer is closed. Throws `file.locked`, or `stream.state_damaged`.
+   */
+  issuer({ contract, chainId, lane, outboxFile, issuer, ...options }: IssuerPlace): Issuer {
+    const { site } = this
+    const address = issuer ?? site.signer.address
+    const parameters = { issuer: { address }, contract, chainId, lane }
+    const outbox = Outbox.open({
+      path: outboxFile,
+      stream: idsOf(site, parameters).stream,
+      issuer: address,
+      crypto: site.crypto,
+      replaceDamaged: options.recover !== undefined,
+    })
+    return new Issuer(site, parameters, outbox, { signer: site.signer, ...options })
+  }
+}
+
+export type IssuerPlace = Omit<IssuerOptions, 'signer'> & {
+  readonly contract: Address
+  readonly chainId: bigint
+  readonly lane: string
+  readonly outboxFile: string
+  /** The stream's own address, when this client's key is one that an epoch of the stream names. */
+  readonly issuer?: Address | undefined
 }

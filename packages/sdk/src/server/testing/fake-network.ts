@@ -16,6 +16,7 @@ import {
   domainOf,
   Executed,
   easDomain,
+  forkProofShape,
   Grant,
   GrantCheck,
   grantRequestShape,
@@ -25,6 +26,7 @@ import {
   type Member,
   type NetworkInfo,
   NO_EVIDENCE,
+  type NodeStatus,
   networkIdOf,
   networkInfoShape,
   nobleCrypto,
@@ -39,16 +41,19 @@ import {
   Query,
   queryRequestShape,
   Receipt,
-  type ReceiptInfo,
+  type Refusal,
   Renew,
   receiptInfoShape,
   record,
+  revocationInfoShape,
   type Signer,
   SLInput,
   SLOutput,
   type StreamItem,
   signature,
+  statusShape,
   streamHeadShape,
+  streamPageShape,
   subsetHeadShape,
   textHash,
   toHex,
@@ -56,6 +61,7 @@ import {
   uidOf,
   ZERO_32,
 } from '@smartlayer/protocol'
+import { FakeStreams } from './fake-streams.ts'
 
 const { keccak } = nobleCrypto
 const CHAIN_ID = 31_337n
@@ -77,6 +83,10 @@ export type Manners = {
   sequence?: (sequence: bigint) => bigint
   /** Stores and signs, but the connection breaks before the receipt leaves. */
   loseReceipts?: number
+  /** The connection breaks before anything is stored. */
+  loseRequests?: number
+  /** Refuses to publish, whatever it is. */
+  refuse?: Refusal
 }
 /** What an answer is made from; `sign` makes another one. */
 export type Made = { readonly facts: Facts; readonly sign: (facts: Partial<Facts>) => Answer }
@@ -97,7 +107,7 @@ export class FakeNetwork {
   readonly manners: Manners[] = this.signers.map(() => ({}))
   /** Requests that reached each node, as `METHOD path`. */
   readonly seen: string[][] = this.signers.map(() => [])
-  readonly published: StreamItem[] = []
+  readonly streams: FakeStreams
   readonly #servers: Server[] = []
   #urls: string[] = []
   readonly domain = domainOf(
@@ -107,6 +117,16 @@ export class FakeNetwork {
   readonly easDomain = easDomain({ chainId: CHAIN_ID, eas: EAS }, keccak)
   readonly networkId = networkIdOf(CHAIN_ID, REGISTRY, keccak)
   readonly instance = instanceOf(tokenOf(parseTokenRef(TOKEN), keccak), SCRIPT, keccak)
+
+  /** Issuers may write into these lanes of any token type. */
+  constructor({ lanes = ['flights'] }: { lanes?: readonly string[] } = {}) {
+    const { networkId, easDomain } = this
+    this.streams = new FakeStreams({ networkId, easDomain, chainId: CHAIN_ID, lanes })
+  }
+
+  get published(): readonly StreamItem[] {
+    return this.streams.published
+  }
 
   /** Nodes 0–3 are anchors, 4–6 replicas, 7 a service node outside the placement. */
   async start(): Promise<void> {
@@ -196,6 +216,13 @@ export class FakeNetwork {
     const body = request.method === 'POST' ? await readJson(request) : undefined
     const json = this.#route(i, path, body)
     if (json === 'lost') return void request.socket.destroy()
+    if (json instanceof Refused) {
+      const { code, facts } = json.refusal
+      const told = JSON.stringify({ code, facts, request_id: 'req_1' }, (_, value) =>
+        typeof value === 'bigint' ? String(value) : value,
+      )
+      return void response.writeHead(409, { 'content-type': 'application/problem+json' }).end(told)
+    }
     if (json === undefined) {
       const problem = { code: 'api.not_found', facts: { path }, request_id: 'req_1' }
       return void response.writeHead(404, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem))
@@ -213,8 +240,12 @@ export class FakeNetwork {
     if (path.endsWith('/query')) return this.#query(i, body)
     if (path.endsWith('/actions')) return this.#act(i, body)
     if (path === '/v1/attestations') return this.#publish(i, body)
-    const [, , , stream, , subset] = path.split('/') as Hex[]
-    return path.startsWith('/v1/streams/') ? this.#head(i, stream!, subset) : undefined
+    if (path === '/v1/status') return statusShape.toJson(this.#status(i))
+    if (path.startsWith('/v1/revocations/')) {
+      const item = this.streams.revocations.get(path.split('/')[3] as Hex)
+      return item && revocationInfoShape.toJson({ item })
+    }
+    return path.startsWith('/v1/streams/') ? this.#stream(i, new URL(path, 'http://node')) : undefined
   }
 
   #query(i: number, body: unknown): unknown {
@@ -266,28 +297,103 @@ export class FakeNetwork {
   }
 
   #publish(i: number, body: unknown): unknown {
-    const item = publishRequestShape.parse(body, 'body')
-    const uid = uidOf(item.attestation.message, keccak)
-    if (!this.published.some((known) => uidOf(known.attestation.message, keccak) === uid)) this.published.push(item)
+    const { items } = publishRequestShape.parse(body, 'body')
+    this.streams.show(items)
     const manners = this.manners[i]!
+    if (manners.loseRequests) {
+      manners.loseRequests--
+      return 'lost'
+    }
+    const refusal = manners.refuse ?? this.streams.take(items)
+    if (refusal) return new Refused(refusal)
     if (manners.loseReceipts) {
       manners.loseReceipts--
       return 'lost'
     }
-    const { stream, epoch, sequence } = dataOf(SLInput, item.attestation.message)
-    const receipt = { stream, epoch, sequence, uid }
+    const { message } = items.at(-1)!.attestation
+    const { stream, epoch, sequence } = dataOf(SLInput, message)
+    const receipt = { stream, epoch, sequence, uid: uidOf(message, keccak), homeEpoch: 1n }
     const digest = digestOf(Receipt, receipt, this.domain, keccak)
-    const info: ReceiptInfo = { receipt, signatures: [0, 1, 2].map((anchor) => this.signers[anchor]!.sign(digest)) }
-    return receiptInfoShape.toJson(info)
+    const signatures = [0, 1, 2].map((anchor) => this.signers[anchor]!.sign(digest))
+    return receiptInfoShape.toJson({ receipt, signatures, links: [] })
   }
 
-  #head(i: number, stream: Bytes32, subset: Bytes32 | undefined): unknown {
+  #stream(i: number, { pathname, searchParams }: URL): unknown {
+    const [, , , id, what, subsetId, entries] = pathname.split('/')
+    const [stream, subset] = [id as Hex, subsetId as Hex | undefined]
     const said = this.manners[i]!.sequence ?? same
-    const last = this.published.at(-1)
-    const head = last ? uidOf(last.attestation.message, keccak) : ZERO_32
-    const sequence = said(BigInt(this.published.length))
-    if (subset) return subsetHeadShape.toJson({ stream, subset, sequence, head })
-    return streamHeadShape.toJson({ stream, epoch: 1n, sequence, head, frozenAfter: undefined })
+    const { state, fork } = this.streams.of(stream)
+    const isEntries = what === 'entries' || entries === 'entries'
+    if (isEntries) {
+      const asked = {
+        after: BigInt(searchParams.get('after') ?? 0),
+        limit: Math.min(64, Number(searchParams.get('limit') ?? 64)),
+      }
+      return streamPageShape.toJson({ items: this.streams.page(stream, subset, asked) })
+    }
+    if (what === 'fork') return fork && forkProofShape.toJson({ first: fork[0], second: fork[1] })
+    if (what === 'checkpoint') return undefined
+    if (subset) {
+      const head = this.streams.subset(stream, subset)
+      return subsetHeadShape.toJson({ stream: stream, subset, ...head, sequence: said(head.sequence) })
+    }
+    return streamHeadShape.toJson({ ...state, sequence: said(state.sequence), floor: 0n })
+  }
+
+  #status(i: number): NodeStatus {
+    const now = BigInt(Date.now())
+    const isAnchor = i < 4
+    const said = this.manners[i]!.sequence ?? same
+    const streams = [...this.streams.all.values()].map(({ state, entries }) => ({
+      ...state,
+      sequence: said(state.sequence),
+      certified: said(state.certified),
+      issuer: entries[0]?.issuer,
+      checkpoint: 0n,
+      floor: 0n,
+      followers: 1,
+      state: state.frozenAfter === undefined ? 'live' : 'frozen',
+      reason: state.frozenAfter === undefined ? '' : `its issuer signed two entries for one place`,
+    }))
+    return {
+      node: this.address(i),
+      role: isAnchor ? 'anchor' : 'service',
+      version: '0.1.0',
+      evidence: 'no enclave evidence',
+      ready: true,
+      reason: '',
+      startedAt: now,
+      now,
+      epoch: 1n,
+      block: 1n,
+      peers: [],
+      instances: [],
+      streams: isAnchor ? streams : [],
+      followed: isAnchor ? [] : this.#followed(),
+    }
+  }
+
+  #followed(): NodeStatus['followed'] {
+    return [...this.streams.all].flatMap(([stream, { subsets }]) =>
+      [...subsets].map(([subset, { sequence }]) => ({
+        stream,
+        subset,
+        after: sequence,
+        known: sequence,
+        waiting: 0,
+        state: 'live',
+        reason: '',
+      })),
+    )
+  }
+}
+
+/** What an anchor answers instead of a receipt. */
+class Refused {
+  readonly refusal: Refusal
+
+  constructor(refusal: Refusal) {
+    this.refusal = refusal
   }
 }
 

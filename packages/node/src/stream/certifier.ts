@@ -1,0 +1,124 @@
+/** Counts receipts of home anchors until 2f + 1 of them signed the same place; each signature is checked at most once. */
+import {
+  type Address,
+  type Bytes32,
+  digestOf,
+  type Hex,
+  homeOf,
+  Receipt,
+  type Receipt as ReceiptValue,
+} from '@smartlayer/protocol'
+import type { NodeContext } from '../context.ts'
+import type { Ports } from '../ports/ports.ts'
+
+/** Places of one stream that may be under way; beyond it the lowest is forgotten, and counted anew when receipts repeat. */
+const PLACE_LIMIT = 1_024
+/** Streams with places under way. */
+const STREAM_LIMIT = 20_000
+
+type Counted = { readonly receipt: ReceiptValue; readonly signatures: Map<Address, Hex> }
+
+export type Outcome =
+  | { readonly outcome: 'counted' | 'repeated' | 'refused' }
+  | { readonly outcome: 'certified'; readonly receipt: ReceiptValue; readonly signatures: readonly Hex[] }
+  /** The anchor signed another UID for this place before. */
+  | { readonly outcome: 'two-faced'; readonly other: Bytes32 }
+
+export class Certifier {
+  readonly #ports: Pick<Ports, 'identity'>
+  readonly #context: NodeContext
+  readonly #streams = new Map<Bytes32, Map<string, Counted>>()
+
+  constructor(ports: Pick<Ports, 'identity'>, context: NodeContext) {
+    this.#ports = ports
+    this.#context = context
+  }
+
+  /** Our own signature of a receipt. */
+  sign(receipt: ReceiptValue): Hex {
+    const { signer, crypto } = this.#ports.identity
+    return signer.sign(digestOf(Receipt, receipt, this.#context.domain, crypto.keccak))
+  }
+
+  count(from: Address, receipt: ReceiptValue, signature: Hex): Outcome {
+    const { keccak, recover } = this.#ports.identity.crypto
+    const membership = this.#context.membership()
+    const home = homeOf(receipt.stream, membership, keccak)
+    // Signatures over receipts of different memberships make no certificate together.
+    if (!home.anchors.includes(from) || receipt.homeEpoch !== membership.epoch) return { outcome: 'refused' }
+    const places = this.#placesOf(receipt.stream)
+    const key = placeKey(receipt)
+    const counted = places.get(key)
+    if (counted?.signatures.has(from)) {
+      const isEnough = counted.signatures.size >= home.quorum
+      return isEnough ? certifiedBy(counted) : { outcome: 'repeated' }
+    }
+    const isOwn = from === this.#ports.identity.signer.address
+    if (!isOwn && recover(digestOf(Receipt, receipt, this.#context.domain, keccak), signature) !== from) {
+      return { outcome: 'refused' }
+    }
+    const rival = rivalOf(places, receipt, from)
+    if (rival) return { outcome: 'two-faced', other: rival }
+    const next = counted ?? { receipt, signatures: new Map<Address, Hex>() }
+    next.signatures.set(from, signature)
+    places.set(key, next)
+    if (next.signatures.size < home.quorum) {
+      this.#bound(places)
+      return { outcome: 'counted' }
+    }
+    return certifiedBy(next)
+  }
+
+  /** Anchors whose receipt for this place was counted. */
+  signed(receipt: Pick<ReceiptValue, 'stream' | 'epoch' | 'sequence' | 'uid'>): ReadonlySet<Address> {
+    const key = placeKey({ ...receipt, homeEpoch: this.#context.membership().epoch })
+    return new Set(this.#streams.get(receipt.stream)?.get(key)?.signatures.keys())
+  }
+
+  /** Nothing at or below this place needs counting any more. */
+  settle(stream: Bytes32, upTo: bigint): void {
+    const places = this.#streams.get(stream)
+    if (!places) return
+    for (const [key, { receipt }] of places) if (receipt.sequence <= upTo) places.delete(key)
+    if (places.size === 0) this.#streams.delete(stream)
+  }
+
+  #placesOf(stream: Bytes32): Map<string, Counted> {
+    const known = this.#streams.get(stream)
+    if (known) return known
+    const places = new Map<string, Counted>()
+    this.#streams.set(stream, places)
+    if (this.#streams.size > STREAM_LIMIT) {
+      const [oldest] = this.#streams.keys()
+      this.#streams.delete(oldest!)
+    }
+    return places
+  }
+
+  #bound(places: Map<string, Counted>): void {
+    if (places.size <= PLACE_LIMIT) return
+    const [oldest] = places.keys()
+    places.delete(oldest!)
+  }
+}
+
+function certifiedBy({ receipt, signatures }: Counted): Outcome {
+  return { outcome: 'certified', receipt, signatures: [...signatures.values()] }
+}
+
+function placeKey({ epoch, sequence, uid, homeEpoch }: Omit<ReceiptValue, 'stream'>): string {
+  return `${epoch}/${sequence}/${uid}/${homeEpoch}`
+}
+
+/** The UID that this anchor signed for the same place before, when it is another one. */
+function rivalOf(
+  places: Map<string, Counted>,
+  { epoch, sequence, uid }: ReceiptValue,
+  from: Address,
+): Bytes32 | undefined {
+  for (const { receipt, signatures } of places.values()) {
+    if (receipt.sequence !== sequence || receipt.epoch !== epoch || receipt.uid === uid) continue
+    if (signatures.has(from)) return receipt.uid
+  }
+  return undefined
+}
