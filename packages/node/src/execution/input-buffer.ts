@@ -38,6 +38,8 @@ const TICK_MS = 25
 /** Everything that is followed is said again that often; anchors forget who is silent three times. */
 const REFRESH_MS = 30_000
 const BEAT_MS = 1_000
+/** An anchor that pushes sends heads every second; one that is silent so long is down, or cut off from us. */
+const PUSHER_SILENT_MS = 3_500
 /** Anchors say something every second to whom they push; one that is silent for so long may have forgotten us. */
 const SILENCE_MS = 3_000
 /** Large entries kept for neighbours that were told of them by their attestation alone. */
@@ -66,6 +68,9 @@ export class InputBuffer {
   readonly #heardAt = new Map<Address, number>()
   #refreshedAt = Number.NEGATIVE_INFINITY
   #beatAt = 0
+  #pusherHeardAt = 0
+  /** How often the anchor that pushes to us was given up. */
+  #shift = 0
   #timer: Cancel
 
   constructor(ports: ServicePorts, context: NodeContext, parts: Parts, onArrival: () => void) {
@@ -82,8 +87,8 @@ export class InputBuffer {
     post.on('stream-pruned', (_, { stream, subset, floor }) => {
       ports.telemetry.log('warn', 'stream.pruned_before_read', { stream, subset, floor })
     })
-    post.on('follow', (from, { fresh, add, drop }) => {
-      this.#gossip.follow(from, { fresh, add, drop, now: ports.clock.monotonic() })
+    post.on('follow', (from, { fresh, eager, add, drop }) => {
+      this.#gossip.follow(from, { fresh, eager, add, drop, now: ports.clock.monotonic() })
     })
     post.on('neighbours', (from, { stream, subset, nodes }) => this.#meet(from, { stream, subset }, nodes))
     post.on('fork', (from, { first, second }) => this.#fork(from, first, second))
@@ -156,6 +161,7 @@ export class InputBuffer {
       return this.#ports.telemetry.log('debug', 'stream.not_taken', { from, code: opened.code })
     }
     this.#keep(from, item, opened.value.data)
+    if (opened.value.revocation) this.#learn(opened.value)
     this.#relay(from, opened.value)
   }
 
@@ -211,8 +217,10 @@ export class InputBuffer {
     const { stream, subset, proof } = range
     const items = unpack(range.packed)
     const entries = proof ? this.#proven(range, items) : undefined
-    if (entries) for (const { item, data } of entries) this.#keep(from, item, data)
-    else for (const item of items) this.#receive(from, item)
+    if (entries) {
+      for (const entry of entries) this.#keep(from, entry.item, entry.data)
+      for (const entry of entries) if (entry.revocation) this.#learn(entry)
+    } else for (const item of items) this.#receive(from, item)
     if (items.length > 0) this.#follower.answered({ stream, subset }, this.#ports.clock.monotonic())
   }
 
@@ -237,6 +245,7 @@ export class InputBuffer {
   ): void {
     const now = this.#ports.clock.monotonic()
     const draw = drawOf(this.#ports.random)
+    if (from === this.#pushing[0]) this.#pusherHeardAt = now
     for (const { stream, subset, sequence } of heads) {
       this.#follower.hear({ stream, subset }, { place: sequence, from, now, draw })
     }
@@ -250,16 +259,15 @@ export class InputBuffer {
   /** Whoever has forgotten us answers that it knows of nothing. */
   #probe(now: number): void {
     const silent = this.#pushing.filter((anchor) => now - (this.#heardAt.get(anchor) ?? 0) > SILENCE_MS)
-    const message = { type: 'follow', fresh: false, add: [], drop: [], following: this.#follower.size } as const
-    this.#parts.post.sendAll(silent, message)
+    const told = { type: 'follow', fresh: false, add: [], drop: [], following: this.#follower.size } as const
+    for (const anchor of silent) this.#parts.post.send(anchor, { ...told, eager: anchor === this.#pushing[0] })
   }
 
   #tick(): void {
     const now = this.#ports.clock.monotonic()
-    if (now - this.#refreshedAt >= REFRESH_MS) {
-      this.#refreshedAt = now
-      this.#tell(this.#pushing)
-    } else this.#tellChanges()
+    if (now - this.#pusherHeardAt > PUSHER_SILENT_MS) this.#changePusher(now)
+    else if (now - this.#refreshedAt >= REFRESH_MS) this.#refresh(now)
+    else this.#tellChanges()
     if (now - this.#beatAt >= BEAT_MS) {
       this.#beatAt = now
       this.#gossip.expire(now - 3 * REFRESH_MS)
@@ -269,12 +277,26 @@ export class InputBuffer {
     this.#timer = this.#ports.clock.after(TICK_MS, () => this.#tick())
   }
 
-  /** Everything we follow, in as many messages as it takes. */
+  #refresh(now: number): void {
+    this.#refreshedAt = now
+    this.#tell(this.#pushing)
+  }
+
+  /** The anchor that pushes to us says nothing any more: the next one does it. */
+  #changePusher(now: number): void {
+    this.#pusherHeardAt = now
+    if (this.#follower.size === 0) return
+    this.#shift++
+    this.#refresh(now)
+  }
+
+  /** Everything we follow, in as many messages as it takes; the first of the anchors is asked to push. */
   #tell(to: readonly Address[]): void {
     const { interests } = this.#follower
     for (let at = 0; at < interests.length; at += INTEREST_LIMIT) {
       const add = interests.slice(at, at + INTEREST_LIMIT)
-      this.#parts.post.sendAll(to, { type: 'follow', fresh: at === 0, add, drop: [], following: interests.length })
+      const told = { type: 'follow', fresh: at === 0, add, drop: [], following: interests.length } as const
+      for (const anchor of to) this.#parts.post.send(anchor, { ...told, eager: anchor === this.#pushing[0] })
     }
   }
 
@@ -286,7 +308,10 @@ export class InputBuffer {
     for (let at = 0; at < Math.max(interests.length, dropped.length); at += INTEREST_LIMIT) {
       const add = interests.slice(at, at + INTEREST_LIMIT)
       const drop = dropped.slice(at, at + INTEREST_LIMIT)
-      this.#parts.post.sendAll(this.#pushing, { type: 'follow', fresh: false, add, drop, following })
+      const told = { type: 'follow', fresh: false, add, drop, following } as const
+      for (const anchor of this.#pushing) {
+        this.#parts.post.send(anchor, { ...told, eager: anchor === this.#pushing[0] })
+      }
     }
     this.#fresh = []
     this.#dropped = []
@@ -314,7 +339,7 @@ export class InputBuffer {
     )
     this.#neighbours.set(topicOf(interest), new Set(neighbours))
     const add = [{ ...interest, after: 0n }]
-    this.#parts.post.sendAll(neighbours, { type: 'follow', fresh: false, add, drop: [], following: 1 })
+    this.#parts.post.sendAll(neighbours, { type: 'follow', fresh: false, eager: true, add, drop: [], following: 1 })
   }
 
   #fork(from: Address, first: StreamItem, second: StreamItem): void {
@@ -327,9 +352,13 @@ export class InputBuffer {
 
   #revoke(from: Address, item: StreamItem): void {
     const opened = this.#parts.door.reopen(item)
-    if (!accepted(opened) || !opened.value.revocation || !this.#anchors.includes(from)) return
+    if (accepted(opened) && opened.value.revocation && this.#anchors.includes(from)) this.#learn(opened.value)
+  }
+
+  /** It counts here as soon as it is known, by word of an anchor or as an entry of what is followed. */
+  #learn(revocation: OpenEntry): void {
     this.#parts.revocations
-      .add(opened.value)
+      .add(revocation)
       .then(() => this.#onArrival())
       .catch((error) => this.#ports.telemetry.log('error', 'stream.failed', { error }))
   }
@@ -342,10 +371,14 @@ export class InputBuffer {
     return this.#follower.has(interest)
   }
 
-  /** f + 1 anchors push to us, each node's own choice of them; what they withhold or lose is asked of the others. */
+  /**
+   * f + 1 anchors, each node's own choice of them: the first pushes entries, the others tell heads, so that what it withholds or
+   * loses is known within a moment and asked of them.
+   */
   get #pushing(): readonly Address[] {
     const anchors = this.#anchors
-    const first = Number(BigInt(this.#parts.post.self) % BigInt(anchors.length || 1))
+    const first =
+      (Number(BigInt(this.#parts.post.self) % BigInt(anchors.length || 1)) + this.#shift) % (anchors.length || 1)
     const count = faultsTolerated(anchors.length) + 1
     return Array.from({ length: Math.min(count, anchors.length) }, (_, i) => anchors[(first + i) % anchors.length]!)
   }

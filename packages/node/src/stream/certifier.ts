@@ -1,7 +1,11 @@
-/** Counts receipts of home anchors until 2f + 1 of them signed the same place; each signature is checked at most once. */
+/**
+ * Counts receipts of home anchors until 2f + 1 of them named the same place. Who says so is known by the connection, so
+ * signatures are checked only where they must convince somebody else (`proven`).
+ */
 import {
   type Address,
   type Bytes32,
+  type CertifiedReceipt,
   digestOf,
   type Hex,
   homeOf,
@@ -28,6 +32,7 @@ export class Certifier {
   readonly #ports: Pick<Ports, 'identity'>
   readonly #context: NodeContext
   readonly #streams = new Map<Bytes32, Map<string, Counted>>()
+  readonly #proven = new WeakMap<CertifiedReceipt, CertifiedReceipt>()
 
   constructor(ports: Pick<Ports, 'identity'>, context: NodeContext) {
     this.#ports = ports
@@ -41,7 +46,7 @@ export class Certifier {
   }
 
   count(from: Address, receipt: ReceiptValue, signature: Hex): Outcome {
-    const { keccak, recover } = this.#ports.identity.crypto
+    const { keccak } = this.#ports.identity.crypto
     const membership = this.#context.membership()
     const home = homeOf(receipt.stream, membership, keccak)
     // Signatures over receipts of different memberships make no certificate together.
@@ -53,10 +58,6 @@ export class Certifier {
       const isEnough = counted.signatures.size >= home.quorum
       return isEnough ? certifiedBy(counted) : { outcome: 'repeated' }
     }
-    const isOwn = from === this.#ports.identity.signer.address
-    if (!isOwn && recover(digestOf(Receipt, receipt, this.#context.domain, keccak), signature) !== from) {
-      return { outcome: 'refused' }
-    }
     const rival = rivalOf(places, receipt, from)
     if (rival) return { outcome: 'two-faced', other: rival }
     const next = counted ?? { receipt, signatures: new Map<Address, Hex>() }
@@ -67,6 +68,26 @@ export class Certifier {
       return { outcome: 'counted' }
     }
     return certifiedBy(next)
+  }
+
+  /** The certificate with the signatures that hold, when 2f + 1 do; each certificate is checked once. */
+  proven(certificate: CertifiedReceipt): CertifiedReceipt | undefined {
+    const known = this.#proven.get(certificate)
+    if (known) return known
+    const { receipt, links } = certificate
+    const { crypto } = this.#ports.identity
+    const home = homeOf(receipt.stream, this.#context.membership(), crypto.keccak)
+    const digest = digestOf(Receipt, receipt, this.#context.domain, crypto.keccak)
+    const signatures = new Map<Address, Hex>()
+    for (const signature of certificate.signatures) {
+      const signer = crypto.recover(digest, signature)
+      if (signer && home.anchors.includes(signer)) signatures.set(signer, signature)
+      if (signatures.size < home.quorum) continue
+      const proven = { receipt, signatures: [...signatures.values()], links }
+      this.#proven.set(certificate, proven)
+      return proven
+    }
+    return undefined
   }
 
   /** Anchors whose receipt for this place was counted. */

@@ -116,6 +116,11 @@ export class Publisher {
     this.#fly(stream, lane)
   }
 
+  /** True while somebody waits for a receipt of this stream. */
+  awaitsAny(stream: Bytes32): boolean {
+    return (this.#lanes.get(stream)?.flying.size ?? 0) > 0
+  }
+
   /** True while somebody waits for the receipt of exactly this entry. */
   awaits(uid: Bytes32): boolean {
     return this.#byUid.get(uid)?.entries.at(-1)?.uid === uid

@@ -22,6 +22,8 @@ export class RevocationBook {
   /** `issuer/uid` of everything that was taken back. */
   readonly #known = new Set<string>()
   readonly #issuers = new Set<Address>()
+  /** What is on its way to the disk. */
+  readonly #writing = new Map<string, Promise<void>>()
 
   constructor(store: Store, keccak: Hasher) {
     this.#store = store
@@ -34,16 +36,26 @@ export class RevocationBook {
     return this.#known.size
   }
 
-  /** Keeps a checked revocation; resolves with true when it is new and on disk. */
+  /** Keeps a checked revocation. Resolves when it is on disk, with true when it is new. */
   async add({ item, issuer, revocation }: OpenEntry): Promise<boolean> {
     if (!revocation) return false
     const key = `${issuer}/${revocation.revokes}`
-    if (this.#known.has(key) || this.#known.size >= REVOCATION_LIMIT) return false
+    if (this.#known.has(key)) {
+      await this.#writing.get(key)
+      return false
+    }
+    if (this.#known.size >= REVOCATION_LIMIT) return false
     this.#note(key)
-    await this.#store.commit([
+    const written = this.#store.commit([
       { key: PREFIX + key, value: encodeItem(item) },
       { key: `revoked-uid/${revocation.revokes}`, value: new TextEncoder().encode(key) },
     ])
+    this.#writing.set(key, written)
+    try {
+      await written
+    } finally {
+      this.#writing.delete(key)
+    }
     return true
   }
 

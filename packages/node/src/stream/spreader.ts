@@ -53,6 +53,7 @@ export class Spreader {
   readonly #ports: Pick<Ports, 'clock' | 'random' | 'telemetry'>
   readonly #options: Options
   readonly #recent = new Map<string, { readonly interest: Interest; readonly at: number }>()
+  readonly #moved = new Map<string, Interest>()
   readonly #credits = new Map<Address, { tokens: number; at: number }>()
   #decayedAt = 0
 
@@ -81,12 +82,18 @@ export class Spreader {
 
   /** Peers that follow anything of a stream. */
   followersOf(stream: Bytes32): readonly Address[] {
-    return this.gossip.peers.filter((peer) =>
-      this.gossip.interestsOf(peer).some((interest) => interest.stream === stream),
-    )
+    return this.gossip.followersOfAny(stream)
   }
 
-  /** Once a second: heads that moved lately, to those who follow them, with how much of their interests is known here. */
+  /** Heads that moved since the last time go to those who follow them: who is not pushed to hears of it so. */
+  announce(): void {
+    const moved = new Map<Address, Head[]>()
+    for (const interest of this.#moved.values()) this.#announce(interest, moved)
+    this.#moved.clear()
+    for (const [peer, heads] of moved) this.#tell(peer, heads)
+  }
+
+  /** Once a second: heads that moved lately once more, for who lost them, with how much of the interests is known here. */
   beat(): void {
     const now = this.#ports.clock.monotonic()
     this.gossip.expire(now - FOLLOWER_LIFE_MS)
@@ -99,10 +106,12 @@ export class Spreader {
       if (now - at > HEAD_REPEAT_MS) this.#recent.delete(topic)
       else this.#announce(interest, moved)
     }
-    for (const peer of this.gossip.peers) {
-      const heads = (moved.get(peer) ?? []).slice(0, INTEREST_LIMIT)
-      this.#options.post.send(peer, { type: 'stream-heads', heads, following: this.gossip.countOf(peer) })
-    }
+    for (const peer of this.gossip.peers) this.#tell(peer, moved.get(peer) ?? [])
+  }
+
+  #tell(peer: Address, heads: readonly Head[]): void {
+    const following = this.gossip.countOf(peer)
+    this.#options.post.send(peer, { type: 'stream-heads', heads: heads.slice(0, INTEREST_LIMIT), following })
   }
 
   #announce(interest: Interest, moved: Map<Address, Head[]>): void {
@@ -119,15 +128,17 @@ export class Spreader {
     const topic = topicOf(interest)
     this.#recent.delete(topic)
     this.#recent.set(topic, { interest, at })
+    this.#moved.set(topic, interest)
     if (this.#recent.size <= RECENT_HEAD_LIMIT) return
     const [oldest] = this.#recent.keys()
     this.#recent.delete(oldest!)
+    this.#moved.delete(oldest!)
   }
 
-  #follow(from: Address, { fresh, add, drop }: Extract<WireMessage, { type: 'follow' }>): void {
+  #follow(from: Address, { fresh, eager, add, drop }: Extract<WireMessage, { type: 'follow' }>): void {
     const { post, events } = this.#options
     const now = this.#ports.clock.monotonic()
-    if (!this.gossip.follow(from, { fresh, add, drop, now })) return
+    if (!this.gossip.follow(from, { fresh, eager, add, drop, now })) return
     const heads: Head[] = []
     for (const interest of add) {
       events.promised(from, interest)

@@ -65,6 +65,7 @@ const MOVED_MS = 10_000
 const BEAT_MS = 1_000
 /** Other streams whose heads are told with each beat, one after another. */
 const SAMPLE = 16
+const FORKS_PER_BEAT = 4
 /** How often an anchor asks another one for all its heads, in beats; and at its start. */
 const LIST_BEATS = 30
 const WATCHER_LIMIT = 4_096
@@ -211,7 +212,8 @@ export class StreamService implements StreamReader {
   }
 
   receipt(stream: Bytes32): CertifiedReceipt | undefined {
-    return this.#streams.held.get(stream)?.certificate ?? this.#streams.get(stream).certificate
+    const { certificate } = this.#streams.get(stream)
+    return certificate && this.#certifier.proven(certificate)
   }
 
   checkpoint(stream: Bytes32): CertifiedCheckpoint | undefined {
@@ -321,7 +323,7 @@ export class StreamService implements StreamReader {
       const { code, facts } = error as SmartLayerError
       return this.#refuse(from, { code, facts }, entries[0]!.uid)
     }
-    this.#take(from, entries)
+    this.#revokeFirst(entries, () => this.#take(from, entries))
   }
 
   /** An entry that is under way here was opened before: a repetition costs no signature check. */
@@ -443,8 +445,8 @@ export class StreamService implements StreamReader {
     if (first === undefined || now - first > MOVED_MS) return void this.#told.set(key, now)
     if (now - first < this.#context.parameters.retryMs / 2) return
     this.#told.set(key, now)
-    const { certificate } = this.#streams.get(stream)
-    if (certificate) this.#post.send(to, { type: 'certified', certified: certificate })
+    const certified = this.receipt(stream)
+    if (certified) this.#post.send(to, { type: 'certified', certified })
   }
 
   /** Another anchor shows that 2f + 1 signed up to a place. */
@@ -461,24 +463,26 @@ export class StreamService implements StreamReader {
   /** 2f + 1 home anchors hold everything up to this place: now it may leave, be journaled, and be answered for. */
   #certified(certificate: CertifiedReceipt): void {
     const { stream, sequence, uid } = certificate.receipt
-    if (!this.#isHome(stream)) {
-      this.#certifier.settle(stream, sequence)
-      return this.#publisher.certified(certificate)
-    }
-    const held = this.#streams.get(stream)
-    if (sequence <= held.state.certified) {
-      this.#certifier.settle(stream, held.state.certified)
-      return this.#publisher.certified(certificate)
-    }
+    const held = this.#isHome(stream) ? this.#streams.get(stream) : undefined
+    if (!held || sequence <= held.state.certified) return this.#answer(certificate)
     const place = this.#streams.placeAt(stream, sequence)
     if (place && place.uid !== uid) return void this.#giveUp(stream, sequence, certificate)
     if (!place || sequence > held.durable)
       return this.#openGap(stream, sequence, undefined, { urgent: !place, certificate })
     const { from, to } = this.#streams.certify(stream, certificate)
-    this.#certifier.settle(stream, to)
     this.#noteMoved(stream)
     this.#release(stream, from, to)
-    this.#publisher.certified(certificate)
+    this.#answer(certificate)
+  }
+
+  /** Issuers that wait here get the signatures, when they hold; until then more of them are counted. */
+  #answer(certificate: CertifiedReceipt): void {
+    const { stream, sequence, uid } = certificate.receipt
+    if (this.#publisher.awaitsAny(stream)) {
+      const proven = this.#certifier.proven(certificate)
+      if (proven) this.#publisher.certified(proven)
+    }
+    if (!this.#publisher.awaits(uid)) this.#certifier.settle(stream, sequence)
   }
 
   /** Entries that have their receipt now. */
@@ -489,7 +493,7 @@ export class StreamService implements StreamReader {
       if (entry) entries.push(entry)
     }
     this.#spreader.spread(entries)
-    for (const entry of entries) if (entry.revocation) this.#revoke(entry)
+    for (const entry of entries) if (entry.revocation) this.#tellRevocation(entry)
     this.#streams.release(stream, to)
     this.#wake(stream)
     for (let sequence = from; sequence <= to && this.#waiting.size > 0; sequence++) this.#run(`${stream}/${sequence}`)
@@ -581,7 +585,21 @@ export class StreamService implements StreamReader {
       this.#proveFork(rival)
       return void this.#giveUp(stream, entries.at(-1)!.data.sequence, certificate)
     }
-    const taken = this.#streams.take(stream, entries, { proven: proven !== undefined })
+    this.#revokeFirst(entries, () =>
+      this.#takeRun(from, { stream, entries, proven: proven !== undefined, certificate }),
+    )
+  }
+
+  #takeRun(
+    from: Address,
+    {
+      stream,
+      entries,
+      proven,
+      certificate,
+    }: { stream: Bytes32; entries: readonly OpenEntry[]; proven: boolean; certificate: CertifiedReceipt | undefined },
+  ): void {
+    const taken = this.#streams.take(stream, entries, { proven })
     if (taken.refusal?.decision.code === 'stream.fork') this.#proveFork(taken.refusal.entry)
     const { last } = taken
     if (!last) return
@@ -647,10 +665,10 @@ export class StreamService implements StreamReader {
     const stream = streamNamed(first)
     if (!this.#isHome(stream)) return
     const known = this.#streams.fork(stream)
+    if (known && known.epoch >= (readData(first)?.epoch ?? 0n)) return
     const checked = this.#door.fork(first, second)
     if (!accepted(checked)) return
     const { epoch, sequence } = checked.value.first.data
-    if (known && known.epoch >= epoch) return
     this.#ports.telemetry.log('warn', 'stream.forked', { stream, epoch, sequence })
     const readers = new Set([...this.#others(stream), ...this.#spreader.followersOf(stream)])
     readers.delete(from)
@@ -668,12 +686,26 @@ export class StreamService implements StreamReader {
     this.revocations
       .add(entry)
       .then((isNew) => {
-        if (!isNew) return
-        this.#ports.telemetry.log('info', 'stream.revoked', { stream, uid: entry.revocation?.revokes })
-        const readers = new Set([...this.#others(stream), ...this.#spreader.followersOf(stream)])
-        this.#post.sendAll([...readers], { type: 'revocation', item: entry.item })
+        if (isNew) this.#tellRevocation(entry)
       })
       .catch((error) => this.#ports.telemetry.log('error', 'stream.failed', { stream, error }))
+  }
+
+  #tellRevocation({ item, revocation, data: { stream } }: OpenEntry): void {
+    this.#ports.telemetry.log('info', 'stream.revoked', { stream, uid: revocation?.revokes })
+    const readers = new Set([...this.#others(stream), ...this.#spreader.followersOf(stream)])
+    this.#post.sendAll([...readers], { type: 'revocation', item })
+  }
+
+  /** A revocation is kept before it stands in the stream: no crash leaves it there without effect. */
+  #revokeFirst(entries: readonly OpenEntry[], take: () => void): void {
+    const revoking = entries.filter(({ revocation }) => revocation !== undefined)
+    if (revoking.length === 0) return take()
+    Promise.all(revoking.map((entry) => this.revocations.add(entry)))
+      .then(take)
+      .catch((error) =>
+        this.#ports.telemetry.log('warn', 'stream.not_taken', { stream: entries[0]!.data.stream, error }),
+      )
   }
 
   /** An issuer's revocation counts as soon as it is seen: that it stands in the stream only makes it last. */
@@ -688,6 +720,7 @@ export class StreamService implements StreamReader {
     const { retryMs } = this.#context.parameters
     const perBeat = Math.max(1, Math.round(BEAT_MS / retryMs))
     this.#ask()
+    this.#spreader.announce()
     this.#refuseEarly()
     this.#hurryTails()
     this.#flush()
@@ -740,6 +773,13 @@ export class StreamService implements StreamReader {
     const told = new Set([anchors[first], anchors[(first + 1) % anchors.length]])
     for (const anchor of told)
       if (anchor) this.#post.send(anchor, { type: 'stream-heads', heads, following: undefined })
+    if (anchors[first]) this.#tellForks(anchors[first], sample)
+  }
+
+  /** A proof that was lost on its way, or missed by who was away, comes again. */
+  #tellForks(to: Address, streams: readonly Bytes32[]): void {
+    const forks = streams.flatMap((stream) => this.#streams.fork(stream) ?? []).slice(0, FORKS_PER_BEAT)
+    for (const { proof } of forks) this.#post.send(to, { type: 'fork', ...proof })
   }
 
   /** Another anchor says how far streams reach: what is further there is asked for, what is further here is shown. */
@@ -751,7 +791,8 @@ export class StreamService implements StreamReader {
       if (sequence > state.sequence) this.#openGap(stream, sequence, from)
       else if (sequence > state.certified) this.#askCertificate(from, stream)
       else if (sequence < state.certified && certificate) {
-        this.#post.send(from, { type: 'certified', certified: certificate })
+        const certified = this.#certifier.proven(certificate)
+        if (certified) this.#post.send(from, { type: 'certified', certified })
       }
     }
     if (from === this.#listing && heads.length >= INTEREST_LIMIT) {
@@ -817,7 +858,7 @@ export class StreamService implements StreamReader {
 
   /** The newest certificate, when it stands for this entry too. */
   #certificateOf({ data: { stream, sequence }, uid }: OpenEntry): CertifiedReceipt | undefined {
-    const certificate = this.#isHome(stream) ? this.#streams.get(stream).certificate : undefined
+    const certificate = this.#isHome(stream) ? this.receipt(stream) : undefined
     if (!certificate || certificate.receipt.sequence < sequence) return undefined
     return this.#streams.placeAt(stream, sequence)?.uid === uid ? certificate : undefined
   }

@@ -2,8 +2,10 @@
 import {
   type Bytes32,
   type CertifiedReceipt,
+  isSmartLayerError,
   readData,
   type Shape,
+  type SmartLayerError,
   type StreamItem,
   type SubscriptionEvent,
   subscriptionEventShape,
@@ -120,6 +122,19 @@ export class SubscriptionPages {
     if (between.length !== Number(beyond)) return undefined
     return { ...newest, links: between.map((entry) => entry.item.attestation.message) }
   }
+}
+
+export function isPruned(error: unknown): error is SmartLayerError {
+  return isSmartLayerError(error) && error.code === 'stream.pruned'
+}
+
+/** The cursor behind which nothing is missing. Of a subset the log itself says it, in the subset's own numbers. */
+export function floorFor(
+  reader: StreamReader,
+  { stream, subset }: Pick<Position, 'stream' | 'subset'>,
+  { facts }: SmartLayerError,
+): bigint {
+  return subset !== undefined && typeof facts.floor === 'bigint' ? facts.floor : reader.floor(stream)
 }
 
 /** A page of one message that ends the subscription. */

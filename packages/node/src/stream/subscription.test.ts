@@ -228,6 +228,19 @@ describe('one subscription', () => {
     expect(again.cursors).toEqual(upTo(100, 41))
   })
 
+  it('says it in places of the subset when it follows one', () => {
+    for (let i = 0; i < 20; i++) stream.append(i % 4 === 0 ? 'LH454' : 'BA1', { i })
+    stream.certify()
+    stream.prune(10n)
+    const { subset } = readData(stream.items[0]!)!
+    const client = subscribe(0n, subset)
+    clock.advance()
+    expect(client.events).toMatchObject([{ type: 'pruned', floor: 3n }])
+    const again = subscribe(3n, subset)
+    clock.advance()
+    expect(again.cursors).toEqual([4, 5])
+  })
+
   it('ends with the reason when the log cannot be read, and nothing else stops', () => {
     publish(3)
     const other = subscribe()

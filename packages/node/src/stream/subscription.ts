@@ -3,7 +3,7 @@ import { type Code, isSmartLayerError } from '@smartlayer/protocol'
 import type { Cancel } from '../ports/clock.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { StreamReader } from './stream-reader.ts'
-import { lastWord, type Page, type Position, type SubscriptionPages } from './subscription-pages.ts'
+import { floorFor, isPruned, lastWord, type Page, type Position, type SubscriptionPages } from './subscription-pages.ts'
 
 /** A client that takes nothing for so long, although something waits for it, is cut off; it resumes from its cursor. */
 export const SLOW_LIMIT_MS = 60_000
@@ -98,8 +98,9 @@ export class Subscription {
       this.#sink.write(lastWord({ type: 'frozen', after: frozenAfter }))
       this.#end('stream.frozen')
     } catch (error) {
-      if (!isSmartLayerError(error) || error.code !== 'stream.pruned') return this.#failed(error)
-      this.#sink.write(lastWord({ type: 'pruned', floor: reader.floor(stream), certified: reader.checkpoint(stream) }))
+      if (!isPruned(error)) return this.#failed(error)
+      const floor = floorFor(reader, this.#position, error)
+      this.#sink.write(lastWord({ type: 'pruned', floor, certified: reader.checkpoint(stream) }))
       this.#end('stream.pruned')
     }
   }

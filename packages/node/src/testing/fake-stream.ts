@@ -171,11 +171,17 @@ export class FakeStream implements StreamReader {
         : (this.#subsets.get(subset)?.places ?? []).slice(Number(after), Number(after) + limit)
     const first = places[0]
     if (first !== undefined && first < Number(this.#floor)) {
-      throw SmartLayerError.of('stream.pruned', { floor: this.#floor, asked: after })
+      throw SmartLayerError.of('stream.pruned', { floor: this.#floorIn(subset), asked: after })
     }
     return places
       .filter((place) => place < certified)
       .map((place, i) => ({ cursor: after + BigInt(i) + 1n, item: this.items[place]! }))
+  }
+
+  #floorIn(subset: Bytes32 | undefined): bigint {
+    if (subset === undefined) return this.#floor
+    const { places } = this.#subsets.get(subset)!
+    return BigInt(places.filter((place) => place < Number(this.#floor)).length)
   }
 
   receipt(stream: Bytes32): CertifiedReceipt | undefined {

@@ -13,7 +13,7 @@ const half = () => 0.5
 
 function gossipOf(followers: readonly (readonly [number, readonly Interest[]])[]): Gossip {
   const gossip = new Gossip()
-  for (const [n, add] of followers) gossip.follow(peer(n), { fresh: true, add, drop: [], now: 0 })
+  for (const [n, add] of followers) gossip.follow(peer(n), { fresh: true, eager: true, add, drop: [], now: 0 })
   return gossip
 }
 
@@ -28,18 +28,27 @@ test('an entry goes to who follows its subset or the whole stream, once, and not
   expect(gossip.targets(OTHER, undefined, half)).toEqual([peer(2), peer(4), peer(3)])
 })
 
+test('who only wants heads gets no entries, and is still known to follow', () => {
+  const gossip = gossipOf([[1, [FLIGHT]]])
+  gossip.follow(peer(2), { fresh: true, eager: false, add: [FLIGHT, OTHER], drop: [], now: 0 })
+  expect(gossip.targets(FLIGHT, undefined, half)).toEqual([peer(1)])
+  expect(gossip.followersOfAny(STREAM)).toEqual([peer(1), peer(2)])
+  gossip.follow(peer(2), { fresh: false, eager: false, add: [], drop: [FLIGHT, OTHER], now: 0 })
+  expect(gossip.followersOfAny(STREAM)).toEqual([peer(1)])
+})
+
 test('a fresh list replaces what was said before; changes add to it', () => {
   const gossip = gossipOf([[1, [FLIGHT, OTHER]]])
-  gossip.follow(peer(1), { fresh: true, add: [WHOLE], drop: [], now: 0 })
+  gossip.follow(peer(1), { fresh: true, eager: true, add: [WHOLE], drop: [], now: 0 })
   expect(gossip.interestsOf(peer(1))).toEqual([WHOLE])
-  gossip.follow(peer(1), { fresh: false, add: [FLIGHT], drop: [WHOLE], now: 0 })
+  gossip.follow(peer(1), { fresh: false, eager: true, add: [FLIGHT], drop: [WHOLE], now: 0 })
   expect(gossip.interestsOf(peer(1))).toEqual([FLIGHT])
   expect(gossip.countOf(peer(1))).toBe(1)
 })
 
 test('who is silent too long follows nothing any more', () => {
   const gossip = gossipOf([[1, [FLIGHT]]])
-  gossip.follow(peer(2), { fresh: true, add: [FLIGHT], drop: [], now: 50 })
+  gossip.follow(peer(2), { fresh: true, eager: true, add: [FLIGHT], drop: [], now: 50 })
   gossip.expire(20)
   expect(gossip.followersOf(FLIGHT)).toEqual([peer(2)])
 })
@@ -76,7 +85,7 @@ test('nothing grows beyond its limit, whatever peers say', () => {
       const gossip = new Gossip(limits)
       steps.forEach(({ from, fresh, topics }, now) => {
         const add = topics.map((n) => ({ stream: STREAM, subset: id(n) }))
-        gossip.follow(peer(from), { fresh, add, drop: add.slice(0, 2), now })
+        gossip.follow(peer(from), { fresh, eager: true, add, drop: add.slice(0, 2), now })
         for (const n of topics) gossip.see(id(n + now), peer(from), 1)
       })
       expect(gossip.peers.length).toBeLessThanOrEqual(limits.peers)

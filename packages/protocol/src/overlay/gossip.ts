@@ -28,12 +28,22 @@ export const GOSSIP_LIMITS: GossipLimits = {
 /** What a peer was worth: bytes that were new here, bytes that were not, and entries that did not hold. */
 export type Score = { useful: number; duplicate: number; invalid: number }
 
-type Follower = { readonly topics: Set<string>; heardAt: number }
+/** What a peer says about what it follows. */
+export type Following = {
+  readonly fresh: boolean
+  readonly eager: boolean
+  readonly add: readonly Interest[]
+  readonly drop: readonly Interest[]
+}
+
+type Follower = { readonly topics: Set<string>; heardAt: number; eager: boolean }
 
 export class Gossip {
   readonly #limits: GossipLimits
   readonly #followers = new Map<Address, Follower>()
   readonly #byTopic = new Map<string, Set<Address>>()
+  /** How many topics of a stream each peer follows. */
+  readonly #byStream = new Map<Bytes32, Map<Address, number>>()
   readonly #seen = new Set<Bytes32>()
   readonly #scores = new Map<Address, Score>()
 
@@ -42,18 +52,16 @@ export class Gossip {
   }
 
   /**
-   * A peer says what it follows: `fresh` replaces all it said before. False when it is one peer too many; interests beyond the
+   * A peer says what it follows: `fresh` replaces all it said before; only to an `eager` one entries are pushed. False when it is one peer too many; interests beyond the
    * limit of one peer are not taken, which shows in `countOf`.
    */
-  follow(
-    peer: Address,
-    { fresh, add, drop, now }: { fresh: boolean; add: readonly Interest[]; drop: readonly Interest[]; now: number },
-  ): boolean {
+  follow(peer: Address, { fresh, eager, add, drop, now }: Following & { readonly now: number }): boolean {
     if (!this.#followers.has(peer) && this.#followers.size >= this.#limits.peers) return false
     if (fresh) this.forget(peer)
-    const follower = this.#followers.get(peer) ?? { topics: new Set<string>(), heardAt: now }
+    const follower = this.#followers.get(peer) ?? { topics: new Set<string>(), heardAt: now, eager }
     this.#followers.set(peer, follower)
     follower.heardAt = now
+    follower.eager = eager
     for (const interest of drop) this.#remove(peer, follower, topicOf(interest))
     for (const interest of add) this.#add(peer, follower, topicOf(interest))
     return true
@@ -92,17 +100,22 @@ export class Gossip {
     return [...(this.#byTopic.get(topicOf(interest)) ?? [])]
   }
 
+  /** Everybody who follows anything of a stream. */
+  followersOfAny(stream: Bytes32): readonly Address[] {
+    return [...(this.#byStream.get(stream)?.keys() ?? [])]
+  }
+
   /** What one peer follows of a stream; for the whole of it the stream's own id. */
   interestsOf(peer: Address): readonly Interest[] {
     return [...(this.#followers.get(peer)?.topics ?? [])].map(interestOf)
   }
 
   /**
-   * To whom an entry goes eagerly: all followers while they are few, otherwise `degree` of them by chance, the useful ones
+   * To whom an entry is pushed: all eager followers while they are few, otherwise `degree` of them by chance, the useful ones
    * first; the others hear of it from these, and from heads.
    */
   targets(interest: Interest, except: Address | undefined, draw: Draw): readonly Address[] {
-    const all = this.followersOf(interest).filter((peer) => peer !== except)
+    const all = this.followersOf(interest).filter((peer) => peer !== except && this.#followers.get(peer)?.eager)
     if (all.length <= this.#limits.direct) return all
     const ranked = all.map((peer) => ({ peer, rank: draw() * (1 + this.#misuse(peer)) }))
     ranked.sort((a, b) => a.rank - b.rank)
@@ -171,18 +184,30 @@ export class Gossip {
   }
 
   #add(peer: Address, follower: Follower, topic: string): void {
-    if (follower.topics.size >= this.#limits.interestsPerPeer) return
+    if (follower.topics.size >= this.#limits.interestsPerPeer || follower.topics.has(topic)) return
     follower.topics.add(topic)
+    this.#count(peer, topic, 1)
     const peers = this.#byTopic.get(topic) ?? new Set<Address>()
     peers.add(peer)
     this.#byTopic.set(topic, peers)
   }
 
   #remove(peer: Address, follower: Follower, topic: string): void {
-    follower.topics.delete(topic)
+    if (!follower.topics.delete(topic)) return
+    this.#count(peer, topic, -1)
     const peers = this.#byTopic.get(topic)
     peers?.delete(peer)
     if (peers?.size === 0) this.#byTopic.delete(topic)
+  }
+
+  #count(peer: Address, topic: string, change: number): void {
+    const { stream } = interestOf(topic)
+    const peers = this.#byStream.get(stream) ?? new Map<Address, number>()
+    const count = (peers.get(peer) ?? 0) + change
+    if (count > 0) peers.set(peer, count)
+    else peers.delete(peer)
+    if (peers.size > 0) this.#byStream.set(stream, peers)
+    else this.#byStream.delete(stream)
   }
 }
 

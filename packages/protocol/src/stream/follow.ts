@@ -28,6 +28,8 @@ export type FollowedView = Interest & {
 export class Follower<T> {
   readonly #aheadLimit: number
   readonly #followed = new Map<string, Followed<T>>()
+  /** Topics that have a gap: all others cost nothing, however many there are. */
+  readonly #gaps = new Set<Followed<T>>()
 
   constructor(aheadLimit: number) {
     this.#aheadLimit = aheadLimit
@@ -47,22 +49,17 @@ export class Follower<T> {
     const known = this.#followed.get(key)
     if (!known) {
       const { stream, subset } = interest
-      this.#followed.set(key, {
-        stream,
-        subset,
-        after,
-        known: after,
-        from: undefined,
-        gap: urgentGap(now),
-        ahead: new Map(),
-      })
+      const ahead = new Map<bigint, T>()
+      const followed: Followed<T> = { stream, subset, after, known: after, from: undefined, gap: undefined, ahead }
+      this.#followed.set(key, followed)
+      this.#set(followed, urgentGap(now))
       return true
     }
-    if (after < known.after) known.gap = urgentGap(now) // what was handed out before is wanted again
+    if (after < known.after) this.#set(known, urgentGap(now)) // what was handed out before is wanted again
     known.after = after
     if (known.known < after) known.known = after
     for (const place of known.ahead.keys()) if (place <= after) known.ahead.delete(place)
-    if (this.#isWhole(known)) known.gap = undefined
+    if (this.#isWhole(known)) this.#set(known, undefined)
     return false
   }
 
@@ -71,6 +68,9 @@ export class Follower<T> {
   }
 
   unfollow(interest: Interest): boolean {
+    const followed = this.#followed.get(topicOf(interest))
+    if (!followed) return false
+    this.#gaps.delete(followed)
     return this.#followed.delete(topicOf(interest))
   }
 
@@ -91,10 +91,10 @@ export class Follower<T> {
       followed.from = from
     }
     const arrival = this.#keep(followed, place, value)
-    if (this.#isWhole(followed)) followed.gap = undefined
-    else if (!followed.gap) followed.gap = openGap(now, draw)
+    if (this.#isWhole(followed)) this.#set(followed, undefined)
+    else if (!followed.gap) this.#set(followed, openGap(now, draw))
     // Each answer to an ask brings the next ask, so that a long gap fills at the pace of the answers.
-    else if (arrival === 'next' || arrival === 'ahead') followed.gap = { ...followed.gap, attempts: 0 }
+    else if (arrival === 'next' || arrival === 'ahead') this.#set(followed, { ...followed.gap, attempts: 0 })
     return arrival
   }
 
@@ -109,8 +109,8 @@ export class Follower<T> {
       followed.known = place
       followed.from = from
     }
-    if (this.#isWhole(followed)) followed.gap = undefined
-    else followed.gap ??= openGap(now, draw)
+    if (this.#isWhole(followed)) this.#set(followed, undefined)
+    else if (!followed.gap) this.#set(followed, openGap(now, draw))
   }
 
   /** A kept entry turned out not to hold: it is asked for again, of others. */
@@ -118,25 +118,25 @@ export class Follower<T> {
     const followed = this.#followed.get(topicOf(interest))
     if (!followed?.ahead.delete(place)) return
     followed.from = undefined
-    followed.gap = { ...urgentGap(now), attempts: 1 }
+    this.#set(followed, { ...urgentGap(now), attempts: 1 })
   }
 
   /** A range was answered with entries: what follows is asked for at once. */
   answered(interest: Interest, now: number): void {
     const followed = this.#followed.get(topicOf(interest))
-    if (followed?.gap) followed.gap = urgentGap(now)
+    if (followed?.gap) this.#set(followed, urgentGap(now))
   }
 
   /** What is to be asked now; asking moves each gap on. */
   asks(now: number, draw: Draw): readonly Ask[] {
     const asks: Ask[] = []
-    for (const followed of this.#followed.values()) {
+    for (const followed of this.#gaps) {
       const { stream, subset, gap, from } = followed
       if (!gap || gap.askAt > now) continue
       const after = this.#reached(followed)
       if (after - followed.after >= BigInt(this.#aheadLimit)) continue // there is no room before some are taken
       asks.push({ stream, subset, after, from, wide: isWide(gap) || from === undefined })
-      followed.gap = this.#isWhole(followed) ? undefined : askedAgain(gap, now, draw)
+      this.#set(followed, this.#isWhole(followed) ? undefined : askedAgain(gap, now, draw))
     }
     return asks
   }
@@ -150,6 +150,12 @@ export class Follower<T> {
       waiting: ahead.size,
       asking: gap !== undefined,
     }))
+  }
+
+  #set(followed: Followed<T>, gap: Gap | undefined): void {
+    followed.gap = gap
+    if (gap) this.#gaps.add(followed)
+    else this.#gaps.delete(followed)
   }
 
   #keep(followed: Followed<T>, place: bigint, value: T): Arrival {

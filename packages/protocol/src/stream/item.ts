@@ -203,6 +203,7 @@ class Reader {
 
 /** The text of UTF-8 bytes; undefined when they are not the shortest form of well-formed text. */
 function textOf(bytes: Uint8Array): string | undefined {
+  if (bytes.every(isAscii)) return asciiOf(bytes)
   let value = ''
   for (let at = 0; at < bytes.length; ) {
     const first = bytes[at]!
@@ -218,6 +219,17 @@ function textOf(bytes: Uint8Array): string | undefined {
     value += String.fromCodePoint(code)
     at += extra + 1
   }
+  return value
+}
+
+function isAscii(byte: number): boolean {
+  return byte < 0x80
+}
+
+/** Characters by the thousand: one by one they would cost more than everything else in an entry. */
+function asciiOf(bytes: Uint8Array): string {
+  let value = ''
+  for (let at = 0; at < bytes.length; at += 4_096) value += String.fromCharCode(...bytes.subarray(at, at + 4_096))
   return value
 }
 

@@ -115,6 +115,8 @@ export const wireShape = oneOf('type', {
   // Streams: following, spreading, repair. `following` counts the interests that the sender believes to have told.
   follow: record({
     fresh: bool,
+    // Entries are pushed to an eager follower, heads alone to another one.
+    eager: bool,
     add: listOf(interestFrom, INTEREST_LIMIT),
     drop: listOf(interest, INTEREST_LIMIT),
     following: integer(0, 1_000_000),
