@@ -2,8 +2,8 @@
 import { parseArgs } from 'node:util'
 import { type Row, row } from './bench/row.ts'
 
-const NETWORK = ['ready', 'memory', 'attested-query', 'committed-update'] as const
-const ALONE = ['attested-answers', 'sandbox'] as const
+const NETWORK = ['ready', 'memory', 'attested-query', 'committed-update', 'publish'] as const
+const ALONE = ['attested-answers', 'sandbox', 'gossip', 'backfill', 'idle-stream'] as const
 const NAMES: readonly string[] = [...NETWORK, ...ALONE]
 
 const { values } = parseArgs({
@@ -33,6 +33,17 @@ async function measureAll(): Promise<readonly Row[]> {
     announce('sandbox')
     const { benchSandbox } = await import('./bench/sandbox.ts')
     rows.push(...(await benchSandbox()))
+  }
+  if (isWanted('gossip')) {
+    announce('gossip beside js-libp2p, four runs of about 40 s each')
+    const { benchGossip } = await import('./bench/gossip.ts')
+    rows.push(...(await benchGossip()))
+  }
+  if (isWanted('backfill') || isWanted('idle-stream')) {
+    announce('backfill and idle streams')
+    const { benchBackfill, benchIdleStreams } = await import('./bench/streams.ts')
+    if (isWanted('backfill')) rows.push(...(await benchBackfill()))
+    if (isWanted('idle-stream')) rows.push(...(await benchIdleStreams()))
   }
   return rows
 }

@@ -1,11 +1,13 @@
-/** `npm run simulate`: runs seeds of the simulated network and says which hold; `--seed S` replays one. */
+/** `npm run simulate`: runs seeds of a simulated world and says which hold; `--world streams` without elections; `--seed S` replays one. */
 import { parseArgs } from 'node:util'
 import { BUGS } from '../packages/simulator/src/bugs.ts'
 import { plant } from '../packages/simulator/src/plant.ts'
-import type { SeedResult, Simulated } from '../packages/simulator/src/run.ts'
+import type { SeedResult, Simulated } from '../packages/simulator/src/series.ts'
+import { STREAM_BUGS } from '../packages/simulator/src/streams/bugs.ts'
 
 const { values } = parseArgs({
   options: {
+    world: { type: 'string', default: 'network' },
     seeds: { type: 'string', default: '20' },
     from: { type: 'string', default: '1' },
     seed: { type: 'string' },
@@ -18,27 +20,32 @@ const { values } = parseArgs({
   },
 })
 
-const bug = values.bug === undefined ? undefined : BUGS.find(({ name }) => name === values.bug)
-if (values.bug !== undefined && !bug)
-  fail(`There is no bug "${values.bug}": one of ${BUGS.map(({ name }) => name).join(', ')}`)
+const bugs = { network: BUGS, streams: STREAM_BUGS }[values.world] ?? fail('--world is network or streams')
+const bug = bugs.find(({ name }) => name === values.bug)
+if (values.bug !== undefined && !bug) {
+  fail(`There is no bug "${values.bug}" in this world: one of ${bugs.map(({ name }) => name).join(', ')}`)
+}
 // Edits must be in place before any module they change is loaded.
 if (bug) plant(bug)
-const { simulate } = await import('../packages/simulator/src/index.ts')
+const { simulate, simulateStreams } = await import('../packages/simulator/src/index.ts')
 
 const seeds = values.seed === undefined ? count(values.seeds, 'seeds') : 1
 const from = count(values.seed ?? values.from, 'seed')
 const startedAt = performance.now()
 let done = 0
-const result = await simulate({
+const common = {
   seeds,
   from,
-  bug,
   stopAtFailure: values['stop-at-failure'],
   onSeed: progress,
-  onEvent: values.trace ? (line) => console.log(line) : undefined,
-  ...(values.steps === undefined ? {} : { steps: count(values.steps, 'steps') }),
-  ...(values.until === undefined ? {} : { untilMs: count(values.until, 'until') }),
-})
+  onEvent: values.trace ? (line: string) => console.log(line) : undefined,
+  untilMs: values.until === undefined ? undefined : count(values.until, 'until'),
+}
+const steps = values.steps === undefined ? {} : { steps: count(values.steps, 'steps') }
+const result: Simulated =
+  values.world === 'streams'
+    ? await simulateStreams({ ...common, planted: bug !== undefined })
+    : await simulate({ ...common, ...steps, bug })
 summary(result)
 process.exit(result.failed > 0 ? 1 : 0)
 
@@ -48,8 +55,9 @@ function progress(seed: SeedResult): void {
   if (!seed.passed) {
     out.write(`${seed.lastEvents.map((line) => `  ${line}`).join('\n')}\n`)
     out.write(`✖ seed ${seed.seed}: ${seed.violation?.invariant} at ${seed.violation?.atMs.toFixed(1)} ms\n`)
-    out.write(`  ${seed.violation?.detail}\n  replay: npm run simulate -- --seed ${seed.seed}\n`)
-  } else if (seeds === 1 || done % 10 === 0) {
+    const world = values.world === 'network' ? '' : `--world ${values.world} `
+    out.write(`  ${seed.violation?.detail}\n  replay: npm run simulate -- ${world}--seed ${seed.seed}\n`)
+  } else if (seeds === 1 || done % (values.world === 'network' ? 10 : 100) === 0) {
     out.write(`${done}/${seeds} seeds, the last: ${seed.seed}, trace ${seed.trace}, ${seed.totals.entries} entries\n`)
   }
 }

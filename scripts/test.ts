@@ -6,16 +6,14 @@ import { runStep } from './run.ts'
 type Counts = { readonly passed: number; readonly failed: number; readonly skipped: number }
 type Suite = { readonly name: string; readonly run: () => Promise<Counts> }
 
-const SIMULATED_SEEDS = 20
+const SIMULATED_SEEDS = { network: 20, streams: 500 } as const
 
 const SUITES: readonly Suite[] = [
   { name: 'contracts', run: contracts },
   { name: 'unit', run: () => vitest('rules, services, adapters', ['packages', 'contracts', 'examples']) },
   { name: 'interop', run: () => vitest('vectors and real peers', ['tests']) },
-  {
-    name: 'simulation',
-    run: () => counted('simulated network', ['scripts/simulate.ts', '--seeds', String(SIMULATED_SEEDS), '--json']),
-  },
+  { name: 'simulation', run: () => simulated('network') },
+  { name: 'stream-simulation', run: () => simulated('streams') },
   {
     name: 'story',
     run: () => counted('flight story on real processes', ['scripts/story.ts', '--json', '--port-base', '18700']),
@@ -52,6 +50,11 @@ async function counted(name: string, args: readonly string[]): Promise<Counts> {
     .findLast((text) => text.startsWith('{'))
   const { passed = 0, failed = 0 } = line ? (JSON.parse(line) as Partial<Counts>) : {}
   return { passed, failed: ok ? failed : Math.max(failed, 1), skipped: 0 }
+}
+
+function simulated(world: keyof typeof SIMULATED_SEEDS): Promise<Counts> {
+  const seeds = String(SIMULATED_SEEDS[world])
+  return counted(`simulated ${world}`, ['scripts/simulate.ts', '--world', world, '--seeds', seeds, '--json'])
 }
 
 async function browser(): Promise<Counts> {

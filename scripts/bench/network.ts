@@ -8,6 +8,7 @@ import { benchAttestedQuery } from './attested-query.ts'
 import { benchCommittedUpdate } from './committed-update.ts'
 import { pssMiB, treeOf } from './processes.ts'
 import { type Row, row } from './row.ts'
+import { benchPublish } from './streams.ts'
 
 /** Below the ports that Linux gives to outgoing connections: those may be taken at any moment. */
 const PORT_BASE = 28_700
@@ -15,7 +16,7 @@ const SETTLE_MS = 3_000
 const TARGET_READY_S = 15
 const TARGET_MEMORY_MIB = 1_331
 
-export type NetworkBench = 'ready' | 'memory' | 'attested-query' | 'committed-update'
+export type NetworkBench = 'ready' | 'memory' | 'attested-query' | 'committed-update' | 'publish'
 
 export async function benchNetwork(wanted: readonly NetworkBench[]): Promise<readonly Row[]> {
   const folder = mkdtempSync(join(tmpdir(), 'smart-layer-bench-'))
@@ -39,6 +40,7 @@ async function measureIn(folder: string, wanted: readonly NetworkBench[]): Promi
       memory: async () => memory(),
       'attested-query': () => benchAttestedQuery(demo),
       'committed-update': () => benchCommittedUpdate(demo),
+      publish: () => benchPublish(demo),
     }
     const rows: Row[] = []
     for (const name of wanted) rows.push(...(await benches[name]()))

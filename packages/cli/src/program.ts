@@ -32,6 +32,7 @@ function createProgram(): Command {
   const program = new Command('sl')
     .description('Smart Layer: run a network, ask tokens, publish facts, check proofs')
     .version(VERSION)
+    .enablePositionalOptions() // a command and its subcommands may have options of the same name
     .exitOverride()
     .configureOutput({ writeErr: () => undefined })
     .showSuggestionAfterError()

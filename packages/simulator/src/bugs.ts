@@ -99,6 +99,7 @@ export const BUGS: readonly Bug[] = [
   },
 ]
 
-function edit(file: string, find: string, replace: string): Edit {
+/** The text of a source file to replace. */
+export function edit(file: string, find: string, replace: string): Edit {
   return { file, find, replace }
 }

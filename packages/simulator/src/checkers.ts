@@ -124,7 +124,8 @@ export class Checkers {
     for (const [place, uid] of promised.receipts) {
       const [stream, sequence] = place.split('/') as [Bytes32, string]
       const [kept] = log.places(stream, { after: BigInt(sequence) - 1n, limit: 1 })
-      if (kept?.uid !== uid) this.fail('INV-COMMIT', `${life.name} signed a receipt for ${place} and lost it in a crash`)
+      if (kept?.uid !== uid)
+        this.fail('INV-COMMIT', `${life.name} signed a receipt for ${place} and lost it in a crash`)
     }
     const row = promised.instance && disk.get(`record/${promised.instance}`)
     const term = row ? BigInt((JSON.parse(decoder.decode(row)) as { term: string }).term) : 0n

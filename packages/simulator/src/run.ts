@@ -1,44 +1,28 @@
-/** Runs seeds: each twice with the same trace, first with faults, then healed until all agree. */
+/** Runs seeds of the whole network: first with faults, then healed until all agree. */
 import { fastCrypto } from '@smartlayer/node'
 import type { Hasher } from '@smartlayer/protocol'
 import { streamOf } from '@smartlayer/protocol'
 import type { Bug } from './bugs.ts'
-import type { Violation } from './checkers.ts'
 import { Faults } from './faults.ts'
-import { logOn } from './store.ts'
 import { drawsOf } from './random.ts'
 import { type CounterState, SUBSET } from './script.ts'
+import { type SeedResult, type SeriesOptions, type Simulated, series } from './series.ts'
+import { logOn } from './store.ts'
 import { Issuer } from './workload.ts'
 import { type Actor, World } from './world.ts'
 
-export type Totals = {
-  drops: number
-  duplicates: number
-  crashes: number
-  partitions: number
-  clockSteps: number
-  entries: number
-  effects: number
-  events: number
-  virtualSeconds: number
+export type NetworkTotals = {
+  readonly drops: number
+  readonly duplicates: number
+  readonly crashes: number
+  readonly partitions: number
+  readonly clockSteps: number
+  readonly entries: number
+  readonly effects: number
+  readonly events: number
+  readonly virtualSeconds: number
 }
-export type SeedResult = {
-  readonly seed: number
-  readonly passed: boolean
-  readonly trace: string
-  readonly violation: Violation | undefined
-  readonly lastEvents: readonly string[]
-  readonly totals: Totals
-}
-export type Simulated = {
-  readonly passed: number
-  readonly failed: number
-  readonly seeds: readonly SeedResult[]
-  readonly totals: Totals
-}
-export type SimulateOptions = {
-  readonly seeds: number
-  readonly from: number
+export type SimulateOptions = SeriesOptions<NetworkTotals> & {
   /** Facts that the issuer publishes. */
   readonly steps?: number
   /** Ports are changed for a bug here; source edits must have been planted before (see `plant`). */
@@ -47,34 +31,35 @@ export type SimulateOptions = {
   readonly untilMs?: number | undefined
   /** Hears of every event of every first run, in words. */
   readonly onEvent?: ((line: string) => void) | undefined
-  readonly onSeed?: (result: SeedResult) => void
-  /** Ends the series at the first seed that fails. */
-  readonly stopAtFailure?: boolean
 }
 
 const FACTS = 92
 const FAULTS_UNTIL_MS = 16_000
 const LIVENESS_MS = 20_000
 const LEAST_ENTRIES = 100
-
-/** Simulates `seeds` seeds from `from` on, each twice unless a bug is planted. Never throws for a violation: the result says what failed. */
-export async function simulate(options: SimulateOptions): Promise<Simulated> {
-  const { keccak } = (await fastCrypto()).crypto
-  const results: SeedResult[] = []
-  for (let seed = options.from; seed < options.from + options.seeds; seed++) {
-    const first = await runSeed(seed, keccak, options)
-    const again = first.passed && !options.bug ? await runSeed(seed, keccak, { ...options, onEvent: undefined }) : first
-    const result = first.trace === again.trace ? first : differing(first, again)
-    results.push(result)
-    options.onSeed?.(result)
-    if (options.stopAtFailure && !result.passed) break
-  }
-  const failed = results.filter((result) => !result.passed).length
-  const totals = results.map((result) => result.totals).reduce(added, noTotals())
-  return { passed: results.length - failed, failed, seeds: results, totals }
+const NO_TOTALS: NetworkTotals = {
+  drops: 0,
+  duplicates: 0,
+  crashes: 0,
+  partitions: 0,
+  clockSteps: 0,
+  entries: 0,
+  effects: 0,
+  events: 0,
+  virtualSeconds: 0,
 }
 
-async function runSeed(seed: number, keccak: Hasher, options: SimulateOptions): Promise<SeedResult> {
+/** Simulates `seeds` seeds from `from` on, each twice unless a bug is planted. Never throws for a violation: the result says what failed. */
+export async function simulate(options: SimulateOptions): Promise<Simulated<NetworkTotals>> {
+  const { keccak } = (await fastCrypto()).crypto
+  return series(options, {
+    run: (seed, again) => runSeed(seed, keccak, again ? { ...options, onEvent: undefined } : options),
+    twice: !options.bug,
+    none: NO_TOTALS,
+  })
+}
+
+async function runSeed(seed: number, keccak: Hasher, options: SimulateOptions): Promise<SeedResult<NetworkTotals>> {
   const { bug, steps = FACTS, untilMs } = options
   const world = new World(seed, { keccak, seam: bug?.seam, onEvent: options.onEvent })
   const faults = new Faults(world, { untilMs: FAULTS_UNTIL_MS, seam: bug?.seam })
@@ -182,28 +167,4 @@ function checkEnd(world: World, issuer: Issuer): void {
     if (checkers.entries.size < LEAST_ENTRIES) checkers.fail('INV-LIVENESS', `only ${checkers.entries.size} entries`)
     if (world.outside.done.size === 0) checkers.fail('INV-LIVENESS', 'no effect was performed')
   }
-}
-
-function differing(first: SeedResult, again: SeedResult): SeedResult {
-  const detail = `two runs of one seed differ: ${first.trace} and ${again.trace}`
-  return { ...again, passed: false, violation: again.violation ?? { invariant: 'NO-BUGS', atMs: 0, detail } }
-}
-
-function noTotals(): Totals {
-  return {
-    drops: 0,
-    duplicates: 0,
-    crashes: 0,
-    partitions: 0,
-    clockSteps: 0,
-    entries: 0,
-    effects: 0,
-    events: 0,
-    virtualSeconds: 0,
-  }
-}
-
-function added(a: Totals, b: Totals): Totals {
-  const keys = Object.keys(a) as (keyof Totals)[]
-  return Object.fromEntries(keys.map((key) => [key, a[key] + b[key]])) as Totals
 }

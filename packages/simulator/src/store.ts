@@ -111,7 +111,8 @@ export class Disk {
   #apply(writes: readonly Write[]): void {
     for (const { key, value } of writes) {
       const isThere = this.#durable.has(key)
-      if (isThere !== (value !== undefined)) this.#keys.splice(this.#placeOf(key), isThere ? 1 : 0, ...(isThere ? [] : [key]))
+      if (isThere !== (value !== undefined))
+        this.#keys.splice(this.#placeOf(key), isThere ? 1 : 0, ...(isThere ? [] : [key]))
       if (value) this.#durable.set(key, value)
       else this.#durable.delete(key)
     }

@@ -10,83 +10,76 @@ export type CsvRecord = {
 
 /** The records of these lines; empty lines between them are left out. */
 export async function* recordsOf(lines: AsyncIterable<Line>): AsyncGenerator<CsvRecord, void, undefined> {
-  let first = 0
-  let size = 0
-  let quotes = 0
-  let texts: string[] = []
+  let open: OpenRecord | undefined
   let last: Line | undefined
   for await (const line of lines) {
     last = line
     const { number, digest } = line
-    if (texts.length === 0) first = number
+    const place = { first: open?.first ?? number, last: number, digest }
     if ('problem' in line) {
-      const isLost = texts.length > 0
-      yield { first, last: number, digest, problem: isLost ? unclosed(first) : line.problem, isLost }
-      if (isLost) return
+      yield { ...place, problem: open ? unclosed(open) : line.problem, isLost: open !== undefined }
+      if (open) return
       continue
     }
-    if (texts.length === 0 && line.text === '') continue
-    texts.push(line.text)
-    size += line.text.length
-    quotes += count(line.text)
-    if (quotes % 2 === 0) {
-      yield { first, last: number, digest, ...split(texts.join('\n')) }
-      texts = []
-      size = 0
-      quotes = 0
-    } else if (size > LINE_LIMIT) {
-      yield { first, last: number, digest, problem: unclosed(first), isLost: true }
+    if (!open && line.text === '') continue
+    const record: OpenRecord = open ?? { first: number, cells: [], cell: undefined, size: 0 }
+    const problem = readLine(record, line.text)
+    open = record.cell === undefined || problem !== undefined ? undefined : record
+    if (problem !== undefined) yield { ...place, problem, isLost: false }
+    else if (!open) yield { ...place, cells: record.cells }
+    else if (open.size > LINE_LIMIT) {
+      yield { ...place, problem: unclosed(open), isLost: true }
       return
     }
   }
-  if (texts.length > 0 && last) {
-    yield { first, last: last.number, digest: last.digest, problem: unclosed(first), isLost: true }
+  if (open && last)
+    yield { first: open.first, last: last.number, digest: last.digest, problem: unclosed(open), isLost: true }
+}
+
+/** A record whose last cell may go on in the next line. */
+type OpenRecord = { readonly first: number; readonly cells: string[]; cell: string[] | undefined; size: number }
+
+/** Reads a line into its record. Returns why it cannot. */
+function readLine(record: OpenRecord, text: string): string | undefined {
+  record.size += text.length + 1
+  let at = 0
+  if (record.cell) record.cell.push('\n')
+  for (;;) {
+    if (!record.cell && text[at] === '"') {
+      record.cell = []
+      at++
+    }
+    if (record.cell) {
+      const end = readQuoted(record.cell, text, at)
+      if (end < 0) return undefined // goes on in the next line
+      record.cells.push(record.cell.join(''))
+      record.cell = undefined
+      at = end
+      if (at < text.length && text[at] !== ',') return 'text follows a closing quote; double quotes inside a cell: ""'
+    } else {
+      const comma = text.indexOf(',', at)
+      const end = comma < 0 ? text.length : comma
+      const cell = text.slice(at, end)
+      if (cell.includes('"')) return 'a quote stands inside a cell without quotes; put the cell in quotes and double it'
+      record.cells.push(cell)
+      at = end
+    }
+    if (at === text.length) return undefined
+    at++
   }
 }
 
-function unclosed(line: number): string {
-  return `a quote that is opened in line ${line} is not closed; double quotes inside a cell: ""`
-}
-
-function split(text: string): { cells: readonly string[] } | { problem: string; isLost: boolean } {
-  const cells: string[] = []
-  for (let at = 0; ; ) {
-    const cell = text[at] === '"' ? quoted(text, at + 1) : plain(text, at)
-    if (typeof cell === 'string') return { problem: cell, isLost: false }
-    cells.push(cell.value)
-    if (cell.end === text.length) return { cells }
-    at = cell.end + 1
-  }
-}
-
-type Cell = { readonly value: string; readonly end: number }
-
-function plain(text: string, start: number): Cell | string {
-  const comma = text.indexOf(',', start)
-  const end = comma < 0 ? text.length : comma
-  const value = text.slice(start, end)
-  return value.includes('"')
-    ? 'a quote stands inside a cell without quotes; put the cell in quotes and double it'
-    : { value, end }
-}
-
-function quoted(text: string, start: number): Cell | string {
-  let value = ''
+/** Reads up to the closing quote and returns the place after it, or -1 when the line ends before. */
+function readQuoted(cell: string[], text: string, start: number): number {
   for (let from = start; ; ) {
     const end = text.indexOf('"', from)
-    if (end < 0) return 'a quote is not closed'
-    value += text.slice(from, end)
-    if (text[end + 1] !== '"') {
-      const isEnd = end + 1 === text.length || text[end + 1] === ','
-      return isEnd ? { value, end: end + 1 } : 'text follows a closing quote; double quotes inside a cell: ""'
-    }
-    value += '"'
+    cell.push(text.slice(from, end < 0 ? text.length : end))
+    if (end < 0 || text[end + 1] !== '"') return end < 0 ? -1 : end + 1
+    cell.push('"')
     from = end + 2
   }
 }
 
-function count(text: string): number {
-  let quotes = 0
-  for (let at = text.indexOf('"'); at >= 0; at = text.indexOf('"', at + 1)) quotes++
-  return quotes
+function unclosed({ first }: OpenRecord): string {
+  return `a quote that is opened in line ${first} is not closed; double quotes inside a cell: ""`
 }

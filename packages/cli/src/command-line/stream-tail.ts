@@ -15,6 +15,7 @@ import {
   subsetHeadShape,
   toHex,
   uidOf,
+  type Verdict,
   verifyAttestation,
 } from '@smartlayer/protocol'
 import { type Network, subscribe } from '@smartlayer/sdk'
@@ -107,12 +108,13 @@ function checkItem(
   if (data?.stream !== stream || (subset !== undefined && data.subset !== subset)) {
     throw SmartLayerError.of('stream.identity')
   }
-  for (const verdict of [
-    verifyAttestation(item.attestation, { domain: network.easDomain, crypto: nobleCrypto }),
-    checkContent(item.body, data.contentHash, nobleCrypto.keccak),
-  ]) {
-    if (!accepted(verdict)) throw SmartLayerError.fromData(verdict.code, verdict.facts)
-  }
+  const options = { domain: network.easDomain, crypto: nobleCrypto }
+  believed(verifyAttestation(item.attestation, options))
+  believed(checkContent(item.body, data.contentHash, nobleCrypto.keccak))
+}
+
+function believed(verdict: Verdict<unknown>): void {
+  if (!accepted(verdict)) throw SmartLayerError.fromData(verdict.code, verdict.facts)
 }
 
 function entryOf(item: StreamItem, cursor: bigint): TailedEntry {

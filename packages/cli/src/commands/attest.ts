@@ -27,7 +27,7 @@ type Options = IssuingOptions & {
 const INTERRUPTED = 130
 
 export function addAttest(program: Command): void {
-  const command = withIssuing(program.command('attest').enablePositionalOptions())
+  const command = withIssuing(program.command('attest'))
     .description('publish facts as an issuer, and wait for their receipts')
     .option('--subset <key>', 'what the fact concerns')
     .option('--body <json>', 'the fact; - reads it from standard input')

@@ -32,7 +32,6 @@ type TailOptions = {
 export function addStreams(program: Command): void {
   const command = program
     .command('streams')
-    .enablePositionalOptions()
     .description('show where every stream stands: entries, receipts, lag, followers, and why')
   define(command, ['streams', 'streams --network http://127.0.0.1:7801 --json'], async ({ options, output }) => {
     const views = await viewsAt(await nodesOf(options))

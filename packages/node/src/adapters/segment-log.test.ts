@@ -136,6 +136,29 @@ describe('a full or failing disk', () => {
     await again.close()
   })
 
+  test('that has no room for the index delays it: entries are taken and read, until too many wait', async () => {
+    const log = await SegmentLog.open(folder, { fsync: false, indexPages: 40 })
+    const entries = chain(idOf(1), Array(40_000).fill(1))
+    let taken = 0
+    const refused = (async () => {
+      for (; ; taken += 1_000) await log.append(entries.slice(taken, taken + 1_000))
+    })()
+    await expect(refused).rejects.toMatchObject({ code: 'store.full' })
+    expect(taken).toBeGreaterThan(32_000)
+    expect(log.read(idOf(1), ALL)).toEqual(entries.slice(0, taken))
+    expect(log.head(idOf(1))?.sequence).toBe(BigInt(taken))
+    expect(() => log.streams({ after: undefined, limit: 1 })).toThrowError(
+      expect.objectContaining({ code: 'store.full' }),
+    )
+    await expect(log.truncate(idOf(1), 100n)).rejects.toMatchObject({ code: 'store.full' })
+    await log.close()
+    const again = await SegmentLog.open(folder, { fsync: false })
+    expect(again.head(idOf(1))?.sequence).toBe(BigInt(taken))
+    await again.append(entries.slice(taken))
+    expect(again.read(idOf(1), ALL)).toEqual(entries)
+    await again.close()
+  }, 60_000)
+
   test('is asked for one fsync by all appends that wait', async () => {
     const disk = new TestDisk()
     const log = await SegmentLog.open(folder, { disk })

@@ -19,6 +19,8 @@ export type SegmentLogOptions = {
   readonly disk?: Disk
   /** Size after which a new segment begins. */
   readonly segmentBytes?: number
+  /** Pages that the index may have: a disk that is full for it, in tests. */
+  readonly indexPages?: number
 }
 
 /** Streams and subsets whose heads are kept in memory. */
@@ -40,11 +42,12 @@ const READ_BYTES = 1_048_576
 const INSTALL_LIMIT = 65_536
 const INSTALL_BYTES_LIMIT = 67_108_864
 const SCRATCH_BYTES = 1_048_576
-/** Segments that one change copies at most; those without life go in any case. */
+/** Segments that one change copies; those without life go in any case. */
 const COPIES_PER_CHANGE = 4
 
 export class SegmentLog implements OwnedStreamLog {
   readonly #indexPath: string
+  readonly #indexPages: number | undefined
   readonly #lock: DatabaseSync
   readonly #segments: Segments
   readonly #index: LogIndex
@@ -56,6 +59,8 @@ export class SegmentLog implements OwnedStreamLog {
   #unsaved: FreshRecord[] = []
   #flushTimer: NodeJS.Timeout | undefined
   #flushing: Promise<void> | undefined
+  /** It had no room the last time; tried again a little later. */
+  #isIndexFull = false
   #scratch = Buffer.allocUnsafe(SCRATCH_BYTES)
   #writing: Promise<unknown> = Promise.resolve()
   #group = 0
@@ -82,9 +87,10 @@ export class SegmentLog implements OwnedStreamLog {
   private constructor(
     folder: string,
     lock: DatabaseSync,
-    { fsync = true, disk = realDisk, segmentBytes }: SegmentLogOptions,
+    { fsync = true, disk = realDisk, segmentBytes, indexPages }: SegmentLogOptions,
   ) {
     this.#indexPath = join(folder, 'index.db')
+    this.#indexPages = indexPages
     this.#lock = lock
     this.#segments = new Segments({ folder, disk, fsync, segmentBytes }, randomInt(2 ** 32))
     this.#index = this.#openIndex()
@@ -196,7 +202,7 @@ export class SegmentLog implements OwnedStreamLog {
     return this.#change(async () => {
       const head = this.head(stream)
       if (!head) return
-      this.#flush()
+      this.#settle(stream)
       const before = this.#index.stream(stream)!
       const reached = wanted < head.sequence ? wanted : head.sequence
       const floor = reached > before.floor ? reached : before.floor
@@ -217,7 +223,6 @@ export class SegmentLog implements OwnedStreamLog {
         throw SmartLayerError.of('queue.full', { queue: 'install', limit: INSTALL_LIMIT })
       }
       const missing = entries.filter(({ sequence }) => !this.placeAt(stream, sequence))
-      this.#flush()
       const bare = this.#index.stream(stream)?.bare ?? 0n
       const floor = entries.at(-1)!.sequence
       await this.#mark([...missing.map(recordOf), { kind: 'prune', origin: 0, stream, floor, bare }])
@@ -254,12 +259,16 @@ export class SegmentLog implements OwnedStreamLog {
   }
 
   #change(run: () => Promise<void>, stream?: Bytes32): Promise<void> {
+    const runSettled = async () => {
+      this.#flush() // where the index has no room, nothing is changed
+      await run()
+    }
     try {
       this.#refuseClosed()
+      return this.#queue.change(runSettled, stream)
     } catch (error) {
       return Promise.reject(error)
     }
-    return this.#queue.change(run, stream)
   }
 
   async #commit(appends: readonly (readonly LogEntry[])[]): Promise<void> {
@@ -296,7 +305,7 @@ export class SegmentLog implements OwnedStreamLog {
     try {
       if (this.#failed) throw this.#failed
       if (this.#fresh.size > FRESH_LIMIT) this.#flush()
-      else if (this.#fresh.size > FRESH_MUCH) await this.#flushBehind()
+      else if (this.#fresh.size > FRESH_MUCH && !this.#isIndexFull) await this.#flushBehind()
       const size = batches.flat().reduce((sum, record) => sum + sizeOf(record), 0)
       const { location, seed } = await this.#segments.place(size)
       const { bytes, placed } = this.#encode(batches, { size, location, seed })
@@ -304,7 +313,7 @@ export class SegmentLog implements OwnedStreamLog {
         () => undefined,
         (error: unknown) => ({ error }),
       )
-      if (this.#fresh.size >= FRESH_ENOUGH) void this.#flushBehind() // also while the disk is busy
+      if (this.#fresh.size >= FRESH_ENOUGH && !this.#isIndexFull) void this.#flushBehind() // while the disk is busy
       const refused = await appended
       if (refused) throw refused.error
       if (this.#failed) throw this.#failed
@@ -384,6 +393,7 @@ export class SegmentLog implements OwnedStreamLog {
   #flushLater(): void {
     this.#flushTimer ??= setTimeout(() => {
       this.#flushTimer = undefined
+      this.#isIndexFull = false
       void this.#flushBehind().then(() => this.#fresh.size > 0 && !this.#failed && this.#flushLater())
     }, FRESH_MS).unref()
   }
@@ -397,6 +407,7 @@ export class SegmentLog implements OwnedStreamLog {
       this.#unsaved = []
       const code = sqliteCode(error)
       if (code === SQLITE.full) {
+        this.#isIndexFull = true
         throw SmartLayerError.because(error, 'store.full', { operation: 'write the index of the log' })
       }
       if (code === SQLITE.corrupt) this.#removeIndex() // the next start makes it again
@@ -525,7 +536,7 @@ export class SegmentLog implements OwnedStreamLog {
   /** The index as it was left, or an empty one when it does not fit the segments. */
   #openIndex(): LogIndex {
     try {
-      const index = new LogIndex(this.#indexPath, this.#segments.id)
+      const index = new LogIndex(this.#indexPath, this.#segments.id, this.#indexPages)
       const { location } = index.mark
       if (location === 0 || this.#segments.sizeOf(segmentOf(location)) >= offsetOf(location)) return index
       index.close() // it knows more than there is: the disk lost what it had confirmed
@@ -535,7 +546,7 @@ export class SegmentLog implements OwnedStreamLog {
       if (code !== undefined && !isUseless) throw error
     }
     this.#removeIndex()
-    return new LogIndex(this.#indexPath, this.#segments.id)
+    return new LogIndex(this.#indexPath, this.#segments.id, this.#indexPages)
   }
 
   #removeIndex(): void {

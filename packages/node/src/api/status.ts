@@ -71,5 +71,14 @@ export function serviceStatus(base: StatusBase, node: ServiceNode): NodeStatus {
   })
   const ready = connected > 0
   const reason = ready ? '' : 'no anchor connected'
-  return { ...base, version: VERSION, evidence: NO_EVIDENCE, ready, reason, instances, streams: [], followed: node.followed(STREAMS_SHOWN) }
+  return {
+    ...base,
+    version: VERSION,
+    evidence: NO_EVIDENCE,
+    ready,
+    reason,
+    instances,
+    streams: [],
+    followed: node.followed(STREAMS_SHOWN),
+  }
 }

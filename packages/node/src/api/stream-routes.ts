@@ -4,7 +4,6 @@ import {
   checkpointInfoShape,
   forkProofShape,
   isHex,
-  isSmartLayerError,
   SmartLayerError,
   type StreamItem,
   type SubsetState,
@@ -15,7 +14,7 @@ import {
 import type { FastifyRequest } from 'fastify'
 import type { Ports } from '../ports/ports.ts'
 import type { ReadEntry, StreamReader } from '../stream/stream-reader.ts'
-import type { Position } from '../stream/subscription-pages.ts'
+import { floorFor, isPruned, type Position } from '../stream/subscription-pages.ts'
 import { Subscriptions } from '../stream/subscriptions.ts'
 import { type Api, param, send, wholeNumber } from './server.ts'
 import { type Asked, eventRoute, socketRoute } from './stream-routes-live.ts'
@@ -114,7 +113,8 @@ function page(source: StreamReader, request: FastifyRequest): readonly StreamIte
     if (!isPruned(error)) throw error
     const certified = source.checkpoint(stream)
     const checkpoint = certified && checkpointInfoShape.toJson(certified)
-    throw SmartLayerError.fromData('stream.pruned', { ...error.facts, checkpoint })
+    const floor = floorFor(source, { stream, subset: asked.subset }, error)
+    throw SmartLayerError.fromData('stream.pruned', { asked: asked.after, floor, checkpoint })
   }
 }
 
@@ -125,10 +125,6 @@ function fitting(entries: readonly ReadEntry[]): readonly ReadEntry[] {
     return i > 0 && size > PAGE_CHARACTERS
   })
   return end < 0 ? entries : entries.slice(0, end)
-}
-
-function isPruned(error: unknown): error is SmartLayerError {
-  return isSmartLayerError(error) && error.code === 'stream.pruned'
 }
 
 function idOf(value: unknown, at: string): Bytes32 {

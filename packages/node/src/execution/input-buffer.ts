@@ -1,6 +1,7 @@
 /** The facts that instances on this node wait for: pushed by anchors and neighbours, asked for when missing, handed out in order. */
 import {
   type Address,
+  type Arrival,
   type Attestation,
   accepted,
   anchorsOf,
@@ -173,6 +174,7 @@ export class InputBuffer {
     const common = { value: item, from, now, draw }
     const part = this.#follower.take({ stream, subset }, { ...common, place: subSequence })
     const whole = this.#follower.take({ stream, subset: stream }, { ...common, place: sequence })
+    if (isKept(part) || isKept(whole)) this.#ports.telemetry.log('info', 'stream.arrived', { stream, sequence, from })
     if (part === 'next' || whole === 'next') this.#onArrival()
   }
 
@@ -386,6 +388,10 @@ export class InputBuffer {
   get #anchors(): readonly Address[] {
     return anchorsOf(this.#context.membership()).map((member) => member.node)
   }
+}
+
+function isKept(arrival: Arrival): boolean {
+  return arrival === 'next' || arrival === 'ahead'
 }
 
 function placeKey(stream: Bytes32, subset: Bytes32, place: bigint): string {

@@ -341,14 +341,15 @@ export class HomeStreams {
     return entry && parseEpoch(decodeItem(entry.bytes).body)?.key
   }
 
-  /** Streams at rest leave memory; what is known of them is on disk. */
+  /** A stream to which nothing happens leaves memory; what is known of it is on disk. True when it left. */
+  rest(stream: Bytes32): boolean {
+    const held = this.#held.get(stream)
+    if (!held || held.recent.size > 0 || held.subsets.size > 0 || held.truncating || held.dirty) return false
+    return this.#held.delete(stream)
+  }
+
   #evict(): void {
-    for (const [stream, { recent, subsets, truncating, dirty }] of this.#held) {
-      if (recent.size === 0 && subsets.size === 0 && !truncating && !dirty) {
-        this.#held.delete(stream)
-        return
-      }
-    }
+    for (const stream of this.#held.keys()) if (this.rest(stream)) return
   }
 }
 

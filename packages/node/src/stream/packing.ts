@@ -43,10 +43,20 @@ export function unpack(text: string): readonly StreamItem[] {
     const size = bytes.readUInt32BE(at)
     const end = at + HEADER + size
     if (size > ITEM_LIMIT || end > bytes.length) malformed()
-    items.push(decodeItem(bytes.subarray(at + HEADER, end)))
+    items.push(decodeItem(bytes.subarray(at + HEADER, end), decodeText))
     at = end
   }
   return items
+}
+
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function decodeText(bytes: Uint8Array): string | undefined {
+  try {
+    return strict.decode(bytes)
+  } catch {
+    return undefined // not UTF-8
+  }
 }
 
 function malformed(): never {

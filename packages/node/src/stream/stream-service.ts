@@ -71,6 +71,8 @@ const LIST_BEATS = 30
 const WATCHER_LIMIT = 4_096
 const WAITING_LIMIT = 4_096
 const GAP_LIMIT = 10_000
+/** A gap that was asked for so often in vain is forgotten: if it is one, heads tell of it again. */
+const ASKS_LIMIT = 12
 /** Entries without a receipt that are stepped over to find the head of a subset. */
 const SUBSET_TAIL_LIMIT = 64
 
@@ -123,7 +125,7 @@ export class StreamService implements StreamReader {
       post,
       door: this.#door,
       events: {
-        takeOwn: (entries) => this.#take(this.#self, entries),
+        takeOwn: (entries) => this.#revokeFirst(entries, () => this.#take(this.#self, entries)),
         signed: ({ data: { stream, epoch, sequence }, uid }) =>
           this.#certifier.signed({ stream, epoch, sequence, uid }),
         linksBetween: (entry, to) => this.#linksBetween(entry, to),
@@ -430,6 +432,9 @@ export class StreamService implements StreamReader {
     if (outcome.outcome === 'two-faced') {
       this.#ports.telemetry.log('warn', 'receipt.two_faced', { anchor: from, stream, sequence, other: outcome.other })
     }
+    // Whoever brought it there may have ended before it came here.
+    const isFurther = outcome.outcome === 'counted' && sequence > (held?.state.sequence ?? 0n)
+    if (isFurther && this.#isHome(stream)) this.#openGap(stream, sequence, from)
     if (outcome.outcome === 'certified') {
       this.#certified({ receipt: outcome.receipt, signatures: outcome.signatures, links: [] })
     }
@@ -446,7 +451,19 @@ export class StreamService implements StreamReader {
     if (now - first < this.#context.parameters.retryMs / 2) return
     this.#told.set(key, now)
     const certified = this.receipt(stream)
-    if (certified) this.#post.send(to, { type: 'certified', certified })
+    if (certified) return this.#post.send(to, { type: 'certified', certified })
+    // What convinced us does not convince others: they get our own word for it again.
+    const own = this.#ownReceipt(stream, this.#streams.state(stream).certified)
+    if (own) this.#post.send(to, { type: 'receipt', ...own })
+  }
+
+  /** Our signature for what we hold at a place, when there is nothing else that we signed for it. */
+  #ownReceipt(stream: Bytes32, sequence: bigint): { receipt: Receipt; signature: `0x${string}` } | undefined {
+    const place = this.#streams.placeAt(stream, sequence)
+    if (!place || !this.#streams.maySign({ stream, epoch: place.epoch, sequence })) return undefined
+    const homeEpoch = this.#context.membership().epoch
+    const receipt: Receipt = { stream, epoch: place.epoch, sequence, uid: place.uid, homeEpoch }
+    return { receipt, signature: this.#certifier.sign(receipt) }
   }
 
   /** Another anchor shows that 2f + 1 signed up to a place. */
@@ -547,6 +564,10 @@ export class StreamService implements StreamReader {
         continue
       }
       if (gap.askAt > now) continue
+      if (gap.attempts >= ASKS_LIMIT) {
+        this.#gaps.delete(stream)
+        continue
+      }
       const others = this.#others(stream)
       const random = others[Math.floor(draw() * others.length)]
       const asked = new Set([from ?? random, isWide(gap) ? random : undefined])
@@ -737,7 +758,9 @@ export class StreamService implements StreamReader {
     if (beat % LIST_BEATS === 0) this.#askForList()
     const now = this.#ports.clock.monotonic()
     for (const [stream, at] of this.#moved) {
-      if (now - at > MOVED_MS && !this.#checkpointer.isBehind(stream)) this.#moved.delete(stream)
+      if (now - at <= MOVED_MS || this.#checkpointer.isBehind(stream)) continue
+      this.#moved.delete(stream)
+      this.#streams.rest(stream)
     }
   }
 
@@ -747,13 +770,10 @@ export class StreamService implements StreamReader {
     for (const [stream, at] of this.#moved) {
       const held = this.#streams.held.get(stream)
       if (!held || held.durable <= held.state.certified || now - at < this.#context.parameters.retryMs) continue
-      const place = this.#streams.placeAt(stream, held.durable)
-      if (!place || !this.#streams.maySign({ stream, epoch: place.epoch, sequence: held.durable })) continue
-      const homeEpoch = this.#context.membership().epoch
-      const receipt: Receipt = { stream, epoch: place.epoch, sequence: held.durable, uid: place.uid, homeEpoch }
-      const signature = this.#certifier.sign(receipt)
-      this.#post.sendAll(this.#others(stream), { type: 'receipt', receipt, signature })
-      this.#count(this.#self, receipt, signature)
+      const own = this.#ownReceipt(stream, held.durable)
+      if (!own) continue
+      this.#post.sendAll(this.#others(stream), { type: 'receipt', ...own })
+      this.#count(this.#self, own.receipt, own.signature)
       this.#moved.set(stream, now)
     }
   }

@@ -1,6 +1,6 @@
 /** Which subsets of a stream moved lately, so that a new entry makes only those read who follow its subset. */
-import { type Bytes32, readData } from '@smartlayer/protocol'
-import type { StreamReader } from './stream-reader.ts'
+import { type Bytes32, isSmartLayerError, readData } from '@smartlayer/protocol'
+import type { ReadEntry, StreamReader } from './stream-reader.ts'
 
 const STREAM_LIMIT = 64
 const SUBSET_LIMIT = 1024
@@ -30,7 +30,7 @@ export class SubsetChanges {
     const recent = this.#recent.get(stream) ?? this.#begin(stream, since)
     if (certified - recent.upTo > BURST_LIMIT || recent.last.size > SUBSET_LIMIT) this.#forget(recent, certified)
     while (recent.upTo < certified) {
-      const entries = this.#reader.entries(stream, { after: recent.upTo, limit: READ_ENTRIES })
+      const entries = this.#following(stream, recent.upTo)
       if (entries.length === 0) this.#forget(recent, certified)
       for (const { cursor, item } of entries) {
         const subset = readData(item)?.subset
@@ -47,6 +47,16 @@ export class SubsetChanges {
     const [oldest] = this.#recent.keys()
     if (this.#recent.size > STREAM_LIMIT && oldest !== undefined) this.#recent.delete(oldest)
     return recent
+  }
+
+  /** Nothing, when what follows was pruned meanwhile. */
+  #following(stream: Bytes32, after: bigint): readonly ReadEntry[] {
+    try {
+      return this.#reader.entries(stream, { after, limit: READ_ENTRIES })
+    } catch (error) {
+      if (isSmartLayerError(error) && error.code === 'stream.pruned') return []
+      throw error
+    }
   }
 
   /** Whoever asks about what was before has to read for itself. */

@@ -343,6 +343,24 @@ describe('all subscriptions of a node', () => {
     expect(client.cursors).toEqual(upTo(8))
   })
 
+  it('are not told that anything was pruned when only entries of other subsets were', () => {
+    publish(1)
+    const { subset } = readData(stream.items[0]!)!
+    const client = subscribe(0n, subset)
+    clock.advance()
+    publish(5, 'BA1')
+    clock.advance()
+    client.open.close()
+    for (let i = 0; i < 3; i++) stream.append(i === 2 ? 'LH454' : 'BA1', { i })
+    stream.certify()
+    stream.prune(8n)
+    const again = subscribe(1n, subset)
+    clock.advance()
+    publish(1, 'BA1')
+    clock.advance()
+    expect([again.cursors, again.ended]).toEqual([[2], undefined])
+  })
+
   it('are limited per address and per node, and a place is free again when one closes', () => {
     const mine = Array.from({ length: ADDRESS_LIMIT }, () => subscribe())
     expect(() => subscribe()).toThrow(`${ADDRESS_LIMIT} subscriptions`)

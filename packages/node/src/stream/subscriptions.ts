@@ -42,6 +42,7 @@ export class Subscriptions {
     const entry = { subscription, sink }
     this.#numbers.set(address, (this.#numbers.get(address) ?? new Set()).add(number))
     this.#open.add(entry)
+    this.#ports.telemetry.count('smartlayer_subscriptions_opened_total')
     this.#beating ??= this.#ports.clock.after(BEAT_MS, () => this.#beat())
     return {
       drained: () => subscription.drained(),

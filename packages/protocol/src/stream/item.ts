@@ -32,9 +32,12 @@ export function encodeItem(item: StreamItem): Uint8Array {
   return writer.done()
 }
 
+/** UTF-8 bytes as text, or undefined when they are not well-formed; platforms have a faster one than ours. */
+export type DecodeText = (bytes: Uint8Array) => string | undefined
+
 /** Reads one entry. Throws `message.malformed` for anything but exactly one whole entry within the limits. */
-export function decodeItem(bytes: Uint8Array): StreamItem {
-  const reader = new Reader(bytes)
+export function decodeItem(bytes: Uint8Array, decodeText: DecodeText = textOf): StreamItem {
+  const reader = new Reader(bytes, decodeText)
   if (reader.byte() !== VERSION) malformed('version')
   const item = readItem(reader)
   if (!reader.atEnd) malformed('end')
@@ -156,12 +159,14 @@ class Writer {
 
 class Reader {
   readonly #bytes: Uint8Array
+  readonly #decodeText: DecodeText
   #at = 0
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, decodeText: DecodeText) {
     if (bytes.length > ITEM_LIMIT)
       throw SmartLayerError.of('message.too_large', { limit: ITEM_LIMIT, what: 'an entry' })
     this.#bytes = bytes
+    this.#decodeText = decodeText
   }
 
   get atEnd(): boolean {
@@ -187,7 +192,7 @@ class Reader {
 
   /** UTF-8 text; what is not UTF-8, or too long, is refused. */
   text(size: number): string {
-    const value = textOf(this.#take(size))
+    const value = this.#decodeText(this.#take(size))
     if (value === undefined || value.length > BODY_LIMIT) return malformed('body')
     return value
   }
@@ -203,7 +208,6 @@ class Reader {
 
 /** The text of UTF-8 bytes; undefined when they are not the shortest form of well-formed text. */
 function textOf(bytes: Uint8Array): string | undefined {
-  if (bytes.every(isAscii)) return asciiOf(bytes)
   let value = ''
   for (let at = 0; at < bytes.length; ) {
     const first = bytes[at]!
@@ -219,17 +223,6 @@ function textOf(bytes: Uint8Array): string | undefined {
     value += String.fromCodePoint(code)
     at += extra + 1
   }
-  return value
-}
-
-function isAscii(byte: number): boolean {
-  return byte < 0x80
-}
-
-/** Characters by the thousand: one by one they would cost more than everything else in an entry. */
-function asciiOf(bytes: Uint8Array): string {
-  let value = ''
-  for (let at = 0; at < bytes.length; at += 4_096) value += String.fromCharCode(...bytes.subarray(at, at + 4_096))
   return value
 }
 

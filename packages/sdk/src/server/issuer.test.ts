@@ -332,6 +332,20 @@ describe('without its outbox, or with an old one', () => {
     world.expectNoFork()
   })
 
+  it('recognises what arrived without its receipt, also when others went on after it', async () => {
+    const first = await world.issuer()
+    await first.attest(fact(1))
+    world.anchors({ loseReceipts: 99 })
+    expect(await codeOf(first.attest(fact(2)))).toBe('stream.unconfirmed')
+    world.anchors({ loseReceipts: 0 })
+    await first.close()
+    const other = await world.issuer({ outboxFile: `${world.path}-other`, recover: 'continue' })
+    await other.attest(fact(3))
+    await (await world.issuer({ recover: 'continue' })).attest(fact(4))
+    expect(world.numbers).toEqual([1, 2, 3, 4])
+    world.expectNoFork()
+  })
+
   it('takes over what an earlier version kept: nothing, or one entry', async () => {
     const site = await world.site()
     const parameters = { issuer: site.signer, contract: CONTRACT, chainId: 31_337n, lane: LANE }

@@ -60,6 +60,9 @@ const SUBSET_KEY_LIMIT = 512
 /** Readable key of the subset of revocations whose target is in none that is known. */
 export const REVOCATION_SUBSET = '~revocations'
 
+/** Tells a batch that one of its facts was not signed because the batch was stopped. */
+const WITHDRAWN = Symbol('withdrawn')
+
 export type IssuerOptions = {
   /** Signs facts and revocations. */
   readonly signer: Signer
@@ -144,6 +147,8 @@ export class Issuer {
   /** Anchors in the order in which they are asked: those that did not answer come last. */
   #anchors: readonly string[]
   readonly #jobs: Job[] = []
+  /** Jobs of the group that is being signed. */
+  #signing: readonly EntryJob[] = []
   #flights: Flight[] = []
   /** Whom of this process to tell of an entry that is pending. */
   readonly #owners = new Map<Bytes32, Owner>()
@@ -192,10 +197,12 @@ export class Issuer {
       last = sequence
       onProgress?.({ count, sequence, mark })
     }
+    const withdraw = () => this.#withdraw(series)
+    signal?.addEventListener('abort', withdraw)
     try {
       for await (const { mark, ...fact } of until(signal, facts)) {
         while (this.#jobs.length >= BATCH_AHEAD && !series.failure) await this.#room.rings()
-        if (series.failure) break
+        if (series.failure || signal?.aborted) break
         const entry = this.#entryOf(fact)
         const asked: Promise<void> = this.#ask<Published>((waiting) => ({
           type: 'entry',
@@ -206,6 +213,7 @@ export class Issuer {
         }))
           .then(({ receipt }) => note(mark, receipt.receipt.sequence - BigInt(receipt.links.length)))
           .catch((error: unknown) => {
+            if (error === WITHDRAWN) return
             series.failure ??= error
             this.#room.ring()
           })
@@ -214,6 +222,7 @@ export class Issuer {
       }
     } finally {
       await Promise.all(open)
+      signal?.removeEventListener('abort', withdraw)
     }
     if (series.failure) throw series.failure
     return { count, first, last, receipts: series.receipts }
@@ -299,6 +308,15 @@ export class Issuer {
     })
   }
 
+  /** Facts of a batch that were not signed yet are not, after all. */
+  #withdraw(series: Series): void {
+    const own = this.#jobs.filter((job) => job.type === 'entry' && job.series === series)
+    const others = this.#jobs.filter((job) => !own.includes(job))
+    this.#jobs.splice(0, this.#jobs.length, ...others)
+    for (const { reject } of own) reject(WITHDRAWN)
+    this.#room.ring()
+  }
+
   #start(): void {
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined
@@ -344,6 +362,9 @@ export class Issuer {
     const state = this.#known()
     const { epoch, sequence, head, delegation } = state.now
     const jobs = takeGroup(this.#jobs, (entry) => weightOf(entry, delegation))
+    this.#signing = jobs
+    this.#jobs.splice(0, jobs.length)
+    this.#room.ring()
     const entries = jobs.map(({ entry }) => entry)
     const heads = await this.#headsOf(entries, (subset) => subsetHeadOf(state, subset))
     const start = { epoch, stream: { sequence, head }, heads }
@@ -354,8 +375,7 @@ export class Issuer {
     })
     const signed = items.map((item, i): SignedEntry => ({ item, mark: jobs[i]!.mark }))
     await this.#outbox.append({ type: 'signed', entries: signed }, { durable: true })
-    this.#jobs.splice(0, jobs.length)
-    this.#room.ring()
+    this.#signing = []
     const pending = state.pending.slice(-jobs.length)
     pending.forEach(({ uid }, i) => {
       this.#owners.set(uid, jobs[i]!)
@@ -545,8 +565,7 @@ export class Issuer {
   /** A new epoch after the place that the network names. */
   async #openOver(head: StreamHead, body: EpochBody, { why, job }: { why: string; job?: EpochJob }): Promise<void> {
     const { state } = this.#outbox
-    const own =
-      state && standingOf({ base: state.base, now: state.base, pending: [] }, head) === 'fits' ? state.base : undefined
+    const own = state && standingOf({ base: state.base, pending: [] }, head) === 'fits' ? state.base : undefined
     await this.#reopen({
       basis: own ?? (await this.#basisOf(head)),
       isForeign: !own,
@@ -639,7 +658,7 @@ export class Issuer {
     this.#burnt = undefined
     this.#signer = next
     if (job) {
-      this.#jobs.shift()
+      this.#jobs.splice(this.#jobs.indexOf(job), 1)
       this.#owners.set(pending[0]!.uid, job)
     }
     again.forEach(({ uid }, i) => {
@@ -718,7 +737,9 @@ export class Issuer {
       if (series) series.failure ??= told
       reject(told)
     }
-    for (const { reject } of this.#jobs.splice(0)) reject(cause)
+    const waiting = [...this.#signing, ...this.#jobs.splice(0)]
+    this.#signing = []
+    for (const { reject } of waiting) reject(cause)
     this.#room.ring()
   }
 }

@@ -197,7 +197,7 @@ describe('an outbox', () => {
     )
     expect(mutated).toBeGreaterThanOrEqual(10_000)
     expect([...codes].sort()).toEqual(['stream.state_damaged'])
-  })
+  }, 120_000)
 
   it('keeps heads of subsets within a limit, and then asks for the others', () => {
     const state = newState({ stream, issuer })

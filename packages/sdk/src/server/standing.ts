@@ -13,12 +13,11 @@ export type Standing =
   | 'behind'
 
 export function standingOf(
-  known: Pick<OutboxState, 'base' | 'now' | 'pending'> | undefined,
+  known: Pick<OutboxState, 'base' | 'pending'> | undefined,
   network: { readonly sequence: bigint; readonly head: Bytes32 },
 ): Standing {
   if (!known) return network.sequence === 0n ? 'new' : 'missing'
-  const { base, now, pending } = known
-  if (network.sequence > now.sequence) return 'behind'
+  const { base, pending } = known
   // A network that lost receipted entries gets them again from the anchors that have them.
   if (network.sequence < base.sequence) return 'fits'
   const own = pending.find(({ data }) => data.sequence === network.sequence)?.uid ?? base.head

@@ -1,5 +1,12 @@
 /** What is true of the streams of a simulated world: what was signed, and the one chain that 2f + 1 receipts made of it. */
-import { appendMountain, type Bytes32, type Hasher, type Mountains, mountainRoot, NO_MOUNTAINS } from '@smartlayer/protocol'
+import {
+  appendMountain,
+  type Bytes32,
+  type Hasher,
+  type Mountains,
+  mountainRoot,
+  NO_MOUNTAINS,
+} from '@smartlayer/protocol'
 import type { Made } from './writer.ts'
 
 /** The certified places of one stream, gap-free from the first. */

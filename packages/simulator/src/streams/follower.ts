@@ -42,7 +42,8 @@ export class FollowerNode {
     this.#options = options
     this.revocations = options.revocations
     this.#inputs = options.inputs(() => this.#soon())
-    for (const { stream, subset } of options.follows) this.#inputs.follow(stream, subset, cursorOn(options.disk, { stream, subset }))
+    for (const { stream, subset } of options.follows)
+      this.#inputs.follow(stream, subset, cursorOn(options.disk, { stream, subset }))
     this.#tick()
   }
 
@@ -121,4 +122,3 @@ function moveCursor(disk: Disk, { stream, subset }: FollowedSubset, cursor: bigi
   new DataView(value.buffer).setBigUint64(0, cursor)
   disk.put(`cursor/${stream}/${subset}`, value)
 }
-

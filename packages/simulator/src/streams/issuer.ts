@@ -2,8 +2,8 @@
 import type { StreamService } from '@smartlayer/node'
 import {
   type Address,
-  batchUidOf,
   type Bytes32,
+  batchUidOf,
   type CertifiedReceipt,
   EPOCH_SUBSET,
   faultsTolerated,
@@ -25,12 +25,18 @@ const FLIGHT_LIMIT = 4
 const BATCH_LIMIT = 12
 /** How often an issuer that lost its state looks at the network. */
 const LOOK_MS = 400
+/** Epochs that an issuer opens over lost or forked state. */
+const EPOCH_LIMIT = 3
 /** How long a forking issuer goes on with its branches. */
 const FORKING_MS = 3_000
 
 /** What was signed together and has no receipt yet. */
 type Group = { readonly made: readonly Made[]; tries: number }
-type Anchor = { readonly name: string; readonly signer: { readonly address: Address }; readonly service: StreamService | undefined }
+type Anchor = {
+  readonly name: string
+  readonly signer: { readonly address: Address }
+  readonly service: StreamService | undefined
+}
 type Options = {
   readonly name: string
   readonly time: VirtualTime
@@ -66,7 +72,7 @@ export class Issuer {
   #isUp = true
   #flights = 0
   #rotations = 0
-  #isForking = false
+  #mode: 'publishing' | 'forking' | 'over' = 'publishing'
   #reason: 'lost state' | 'fork' = 'lost state'
   /** It signed two entries for one place, at some time. */
   hasForked = false
@@ -82,8 +88,9 @@ export class Issuer {
     return this.#options.writer.stream
   }
 
-  /** True when it has a receipt for all it wanted to publish. One that forked is never done. */
+  /** True when it has a receipt for all it wanted to publish, or forked and left it at that. */
   get done(): boolean {
+    if (this.#mode !== 'publishing') return this.#mode === 'over'
     return this.#isUp && this.#signed >= this.#options.plan.entries && this.#outbox.length === 0 && !this.#opening
   }
 
@@ -93,7 +100,7 @@ export class Issuer {
 
   /** The process ends; what it signed is on its disk, unless that is lost too. */
   crash({ losesState }: { losesState: boolean }): void {
-    if (!this.#isUp || this.#isForking) return
+    if (!this.#isUp || this.#mode !== 'publishing') return
     const { time, trace, name, draws } = this.#options
     const isLost = losesState && this.epochs === 0 && !this.hasForked
     trace.note(time.now, `${name} crashes${isLost ? ' and loses its state' : ''}`)
@@ -113,9 +120,9 @@ export class Issuer {
   #work(life: number): void {
     if (life !== this.#life || !this.#isUp) return
     const { time, draws, plan } = this.#options
-    const isBusy = this.#opening !== undefined || this.#flights >= FLIGHT_LIMIT
-    if (!isBusy && this.#signed < plan.entries && !this.#isForking) this.#signNext(life)
-    time.at(15 + draws.next() * 130, () => this.#work(life))
+    const isBusy = this.#mode !== 'publishing' || this.#opening !== undefined || this.#flights >= FLIGHT_LIMIT
+    if (!isBusy && this.#signed < plan.entries) this.#signNext(life)
+    time.at(20 + draws.next() * 300, () => this.#work(life))
   }
 
   #signNext(life: number): void {
@@ -223,7 +230,10 @@ export class Issuer {
       return
     }
     trace.note(time.now, `${anchor.name} refuses ${group.made[0]!.data.sequence} of ${name}: ${error.code}`)
-    retry()
+    // An issuer that forgot an epoch which it had opened has forked by opening it again.
+    const isFrozen = checkers.forks.has(this.stream) && (error.code === 'stream.frozen' || error.code === 'stream.fork')
+    if (isFrozen && !this.#opening && this.epochs < EPOCH_LIMIT) this.#reopen('fork')
+    else retry()
   }
 
   // --- epochs ---
@@ -231,6 +241,7 @@ export class Issuer {
   /** Opens an epoch over what the network has: nothing of what was signed before is known, or of use. */
   #reopen(reason: 'lost state' | 'fork'): void {
     this.epochs++
+    this.#mode = 'publishing'
     this.#signed = Math.max(this.#signed - this.#outbox.reduce((sum, { made }) => sum + made.length, 0), 0)
     this.#outbox = []
     this.#reason = reason
@@ -278,7 +289,6 @@ export class Issuer {
     const known = heads.flatMap(([subset, head]) => (head && head.sequence > 0n ? [[subset, head] as const] : []))
     this.#position = { ...this.#position, subsets: new Map(known) }
     this.#opening = undefined
-    this.#isForking = false
   }
 
   /** The furthest place that f + 1 of at least 2f + 1 anchors reached, as most of those that stand there name it. */
@@ -323,7 +333,7 @@ export class Issuer {
   #fork(): void {
     const { time, trace, name, draws } = this.#options
     this.hasForked = true
-    this.#isForking = true
+    this.#mode = 'forking'
     trace.note(time.now, `${name} forks at ${this.#position.sequence + 1n}`)
     const from = this.#position
     const branches = [0, 1].map(() => this.#branch(from))
@@ -333,7 +343,11 @@ export class Issuer {
     })
     this.#options.liar()?.collude(branches.flat(2))
     for (const junk of this.#junk(from)) this.#press([junk], draws.between(0, 3), until)
-    if (draws.chance(0.5)) time.at(FORKING_MS + draws.next() * 1_500, () => this.#reopen('fork'))
+    const goesOn = draws.chance(0.5)
+    time.at(FORKING_MS + draws.next() * 1_500, () => {
+      if (goesOn) this.#reopen('fork')
+      else this.#mode = 'over'
+    })
   }
 
   #branch(from: Position): readonly (readonly Made[])[] {
@@ -341,7 +355,10 @@ export class Issuer {
     let at = from
     return Array.from({ length: draws.between(1, 4) }, () => {
       const count = draws.chance(0.3) ? draws.between(2, 5) : 1
-      const { made, position } = writer.write(at, Array.from({ length: count }, () => this.#wanted()))
+      const { made, position } = writer.write(
+        at,
+        Array.from({ length: count }, () => this.#wanted()),
+      )
       at = position
       return made
     })
@@ -358,9 +375,7 @@ export class Issuer {
       { subPrevious: from.uid },
       { epoch: from.epoch > 1n ? from.epoch - 1n : 7n },
     ]
-    return kinds
-      .filter(() => draws.chance(0.4))
-      .map((change) => writer.write(from, [{ ...fact, change }]).made[0]!)
+    return kinds.filter(() => draws.chance(0.4)).map((change) => writer.write(from, [{ ...fact, change }]).made[0]!)
   }
 
   /** Sends a branch again and again, one anchor first, whatever the answers are. */
@@ -370,11 +385,11 @@ export class Issuer {
       if (time.now > until) return
       const { service } = anchors()[turn % anchors().length]!
       service?.publish(made.map(({ item }) => item)).catch((error: unknown) => {
-        if (!isSmartLayerError(error)) checkers.fail('NO-BUGS', `publish for ${name}: ${String((error as Error).stack)}`)
+        if (!isSmartLayerError(error))
+          checkers.fail('NO-BUGS', `publish for ${name}: ${String((error as Error).stack)}`)
       })
       time.at(300 + draws.next() * 700, () => again(turn + draws.between(0, 3)))
     }
     again(first)
   }
 }
-

@@ -9,8 +9,8 @@ import {
   fromHex,
   type Hasher,
   type Hex,
-  readData,
   Receipt,
+  readData,
   type Signer,
   StreamCheckpoint,
   type StreamItem,
@@ -144,9 +144,11 @@ export class Liar {
     if (this.#memory.length > MEMORY) this.#memory.shift()
   }
 
-  /** For another membership than everybody's: it counts for nobody, and must spoil nobody's count. */
+  /** For another membership than everybody's, or with a signature that convinces nobody: it must spoil nobody's count. */
   #oddReceipt(message: Sent): Sent {
-    const receipt = { ...message.receipt, homeEpoch: String(this.#options.draws.between(0, 2)) }
+    const { draws } = this.#options
+    const receipt = { ...message.receipt, homeEpoch: String(draws.between(0, 2)) }
+    if (draws.chance(0.5)) return { ...message, signature: flipped(message.signature) }
     return { type: 'receipt', receipt, signature: this.#sign(Receipt, receipt) }
   }
 
@@ -166,7 +168,8 @@ export class Liar {
     const items = unpack(message.packed)
     const at = draws.between(0, Math.max(items.length - 1, 0))
     const packed = (next: readonly StreamItem[]) => pack(next.map(encodeItem))
-    const replaced = (change: (item: StreamItem) => StreamItem) => packed(items.map((item, i) => (i === at ? change(item) : item)))
+    const replaced = (change: (item: StreamItem) => StreamItem) =>
+      packed(items.map((item, i) => (i === at ? change(item) : item)))
     switch (draws.between(0, 8)) {
       case 0:
         return { ...message, packed: replaced((item) => ({ ...item, body: `${item.body} ` })) }
@@ -181,9 +184,16 @@ export class Liar {
       case 5:
         return { ...message, proof: message.proof && { ...message.proof, siblings: [this.#junk(), this.#junk()] } }
       case 6:
-        return { ...message, proof: message.proof && { ...message.proof, certified: this.#forged(message.proof.certified) } }
+        return {
+          ...message,
+          proof: message.proof && { ...message.proof, certified: this.#forged(message.proof.certified) },
+        }
       case 7:
-        return { ...message, packed: packed(items.map((item) => ({ ...item, body: `{"stolen":${at}}` }))), proof: undefined }
+        return {
+          ...message,
+          packed: packed(items.map((item) => ({ ...item, body: `{"stolen":${at}}` }))),
+          proof: undefined,
+        }
       default:
         return { ...message, packed: replaced(withOtherAttester) }
     }
@@ -199,7 +209,11 @@ export class Liar {
   #wrongProposal(message: Sent): Sent {
     const { draws } = this.#options
     const { checkpoint } = message
-    const change = draws.pick([{ root: this.#junk() }, { head: this.#junk() }, { size: String(BigInt(checkpoint.size) + 1n) }])
+    const change = draws.pick([
+      { root: this.#junk() },
+      { head: this.#junk() },
+      { size: String(BigInt(checkpoint.size) + 1n) },
+    ])
     return { type: 'checkpoint-proposal', checkpoint: { ...checkpoint, ...change } }
   }
 
@@ -235,7 +249,11 @@ export class Liar {
     const everybody = [...anchors, ...followers]
     if (this.has('accuses') && draws.chance(0.2)) {
       const other = draws.chance(0.5) ? first : { ...first, body: `${first.body} ` }
-      this.#say(everybody, { type: 'fork', first: streamItemShape.toJson(first), second: streamItemShape.toJson(other) })
+      this.#say(everybody, {
+        type: 'fork',
+        first: streamItemShape.toJson(first),
+        second: streamItemShape.toJson(other),
+      })
     }
     if (this.has('revokes early')) {
       for (const item of items) this.#say(everybody, { type: 'revocation', item: streamItemShape.toJson(item) })
@@ -264,9 +282,21 @@ export class Liar {
 
   #refuse(to: Address, item: StreamItem): void {
     const { draws, keccak } = this.#options
-    const code = draws.pick(['stream.fork', 'stream.frozen', 'stream.epoch', 'attestation.revoked', 'stream.sequence_gap'])
+    const code = draws.pick([
+      'stream.fork',
+      'stream.frozen',
+      'stream.epoch',
+      'attestation.revoked',
+      'stream.sequence_gap',
+    ])
     const instance = uidOf(item.attestation.message, keccak)
-    this.#say([to], { type: 'refused', instance, about: 'publish', code, facts: '{"sequence":"1","current":"1","got":"1"}' })
+    this.#say([to], {
+      type: 'refused',
+      instance,
+      about: 'publish',
+      code,
+      facts: '{"sequence":"1","current":"1","got":"1"}',
+    })
   }
 
   /** Signs the wrong ones too, and pretends that others did. */

@@ -1,5 +1,5 @@
 /** A client that subscribes to a stream at one anchor after another, and never loses its place. */
-import { Subscription, SubscriptionPages, type Sink, type StreamService } from '@smartlayer/node'
+import { type Sink, type StreamService, Subscription, SubscriptionPages } from '@smartlayer/node'
 import { type SubscriptionEvent, subscriptionEventShape } from '@smartlayer/protocol'
 import { simClock } from '../clock.ts'
 import type { Life } from '../life.ts'
@@ -116,4 +116,3 @@ export class Subscriber {
     this.#after = cursor
   }
 }
-

@@ -44,6 +44,8 @@ import type { Liar } from './liar.ts'
 import { StreamWriter } from './writer.ts'
 
 export const ANCHORS = 4
+/** 2f + 1 of them. */
+export const QUORUM = 3
 const REGISTRY: Address = `0x${'a0'.repeat(20)}`
 const CONTRACT: Address = `0x${'c0'.repeat(20)}`
 /** Readable keys of the subsets that issuers write into. */
@@ -369,6 +371,8 @@ function entriesOn(disk: Disk) {
 
 function briefly(facts: Readonly<Record<string, unknown>>): string {
   return Object.entries(facts)
-    .map(([key, value]) => `${key}=${value instanceof Error ? value.message.slice(0, 120) : String(value).slice(0, 24)}`)
+    .map(
+      ([key, value]) => `${key}=${value instanceof Error ? value.message.slice(0, 120) : String(value).slice(0, 24)}`,
+    )
     .join(' ')
 }

@@ -121,7 +121,10 @@ export class StreamWriter {
   }
 
   /** Entries from this position on; several share one signature. */
-  write(position: Position, wanted: readonly Wanted[]): { readonly made: readonly Made[]; readonly position: Position } {
+  write(
+    position: Position,
+    wanted: readonly Wanted[],
+  ): { readonly made: readonly Made[]; readonly position: Position } {
     const { crypto, domain } = this.#options
     let at = position
     const drafts = wanted.map((each) => {
@@ -148,7 +151,11 @@ export class StreamWriter {
   }
 
   /** Opens the next epoch over this position, in which `key` signs. */
-  open(position: Position, reason: EpochBody['reason'], key: Signer): { readonly made: Made; readonly position: Position } {
+  open(
+    position: Position,
+    reason: EpochBody['reason'],
+    key: Signer,
+  ): { readonly made: Made; readonly position: Position } {
     const { signer } = this.#options
     const body: EpochBody = { reason, key: key.address }
     const wanted: Wanted = { kind: 'epoch', subset: this.subset(EPOCH_SUBSET), body: canonicalJson(body) }
@@ -184,11 +191,7 @@ export class StreamWriter {
     return { wanted, data, about, uid, after }
   }
 
-  #made(
-    { wanted, data, about, uid }: Draft,
-    attestation: Attestation,
-    delegation: Delegation | undefined,
-  ): Made {
+  #made({ wanted, data, about, uid }: Draft, attestation: Attestation, delegation: Delegation | undefined): Made {
     const { kind, body, revokes } = wanted
     const item: StreamItem = delegation ? { attestation, body, delegation } : { attestation, body }
     const bytes = Buffer.from(encodeItem(item)).toString('latin1')

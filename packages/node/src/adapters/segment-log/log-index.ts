@@ -85,13 +85,14 @@ export class LogIndex {
   #isWhole = false
 
   /** Throws a plain error when the file is no whole index of this log, SQLite's own when it cannot be opened or read. */
-  constructor(path: string, log: number) {
+  constructor(path: string, log: number, pages?: number) {
     this.#database = new DatabaseSync(path)
     try {
       this.#database.exec(
         'PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8192',
       )
       this.#database.exec(SCHEMA)
+      if (pages !== undefined) this.#database.exec(`PRAGMA max_page_count=${pages}`)
       this.#load(log)
     } catch (error) {
       this.#database.close()
