@@ -14,7 +14,7 @@ const INPUT = 'packages/protocol/src/journal/input.ts'
 const EFFECTS = 'packages/protocol/src/execution/effects.ts'
 const RECORDS = 'packages/node/src/election/record-store.ts'
 const PROPOSER = 'packages/node/src/election/proposer-service.ts'
-const BUFFER = 'packages/node/src/execution/input-buffer.ts'
+const FOLLOW = 'packages/protocol/src/stream/follow.ts'
 const REPLICA = 'packages/node/src/execution/replica.ts'
 const PERFORMER = 'packages/node/src/execution/effect-performer.ts'
 
@@ -82,7 +82,7 @@ export const BUGS: readonly Bug[] = [
   {
     name: 'stream-out-of-order',
     edits: [
-      edit(BUFFER, '?.ahead.get(after + 1n)', '?.ahead.values().toArray().at(-1)'),
+      edit(FOLLOW, '?.ahead.get(after + 1n)', '?.ahead.values().toArray().at(-1)'),
       edit(INPUT, 'return outOfOrder ?? accept(', 'return accept('),
       edit(INPUT, '  const outOfOrder = wrongCursor(', '  wrongCursor('),
     ],

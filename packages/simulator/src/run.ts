@@ -124,7 +124,8 @@ function replicasOf(world: World): readonly Actor[] {
 function settled(world: World, issuer: Issuer): boolean {
   if (!issuer.done) return false
   const replicas = replicasOf(world).map(({ service }) => service?.instances[0]?.replica)
-  if (replicas.length < 2) return false
+  // How many replicas a placement has is the proposer's decision; that all of them keep up is what is asked here.
+  if (replicas.length === 0) return false
   return replicas.every((replica) => {
     const state = replica?.state
     if (!state || replica.head.hash !== replicas[0]?.head.hash) return false
