@@ -49,8 +49,10 @@ export class Stage {
     return (await this.ask(token)).value
   }
 
+  /** Asks until there is an answer: right after a ticket was issued, what was lost on the way has to be sent again first. */
   async ask(token: string) {
-    return this.demo.rental.status(token, await this.grant(token))
+    const grant = await this.grant(token)
+    return eventually(`an answer about ${token}`, () => this.demo.rental.status(token, grant))
   }
 
   /** The holder's grant to the car rental, asked for once per token. */

@@ -161,16 +161,16 @@ it('makes no gap and no double, however often it is cut off, and wherever', asyn
 }, 60_000)
 
 it('draws a bar on a terminal, and a line now and then elsewhere', () => {
-  expect(lineOf({ done: 50, total: 100, elapsedMs: 5_000, detail: 'entry 50' })).toBe(
+  expect(lineOf({ before: 0, done: 50, total: 100, elapsedMs: 5_000, detail: 'entry 50' })).toBe(
     '[============>           ]  50/100  50%  10/s  0:05 left  entry 50',
   )
   let text = ''
   let now = 0
   const bar = progressBar({ total: 3, isTerminal: false, write: (part) => (text += part), now: () => now })
-  bar.update(1, 'a')
+  bar.update({ before: 0, done: 1, detail: 'a' })
   now = 6_000
-  bar.update(2, 'b')
-  bar.update(3, 'c')
+  bar.update({ before: 0, done: 2, detail: 'b' })
+  bar.update({ before: 0, done: 3, detail: 'c' })
   bar.end()
   expect(text.split('\n').map((line) => line.slice(-1))).toEqual(['b', 'c', ''])
 })

@@ -5,8 +5,8 @@ const TERMINAL_EVERY_MS = 100
 const LINES_EVERY_MS = 5_000
 
 export type ProgressBar = {
-  /** `detail` is a few words about where it stands. */
-  update(done: number, detail: string): void
+  /** `before` of those that are done were done by earlier runs; `detail` is a few words about where it stands. */
+  update(progress: { readonly before: number; readonly done: number; readonly detail: string }): void
   /** Leaves the last state behind. */
   end(): void
 }
@@ -30,9 +30,9 @@ export function progressBar({ total, isTerminal, write, now }: ProgressBarOption
     write(isTerminal ? `\r\u001b[K${line}` : `${line}\n`)
   }
   return {
-    update(done, detail) {
+    update(progress) {
       const time = now()
-      latest = lineOf({ done, total, elapsedMs: time - started, detail })
+      latest = lineOf({ ...progress, total, elapsedMs: time - started })
       if (time - shownAt < everyMs) return
       shownAt = time
       show(latest)
@@ -44,14 +44,20 @@ export function progressBar({ total, isTerminal, write, now }: ProgressBarOption
   }
 }
 
-type Moment = { readonly done: number; readonly total: number; readonly elapsedMs: number; readonly detail: string }
+type Moment = {
+  readonly before: number
+  readonly done: number
+  readonly total: number
+  readonly elapsedMs: number
+  readonly detail: string
+}
 
 /** `[========>       ]  12800/100000  12%  640/s  2:16 left  entry 12800`. */
-export function lineOf({ done, total, elapsedMs, detail }: Moment): string {
+export function lineOf({ before, done, total, elapsedMs, detail }: Moment): string {
   const share = total > 0 ? Math.min(1, done / total) : 1
   const filled = Math.floor(share * BAR_CELLS)
   const bar = `${'='.repeat(filled)}${filled < BAR_CELLS ? '>' : ''}`.padEnd(BAR_CELLS)
-  const perSecond = elapsedMs > 0 ? (done * 1000) / elapsedMs : 0
+  const perSecond = elapsedMs > 0 ? ((done - before) * 1000) / elapsedMs : 0
   const left = perSecond > 0 ? `${clock((total - done) / perSecond)} left` : ''
   return [`[${bar}]`, `${done}/${total}`, `${Math.floor(share * 100)}%`, `${Math.round(perSecond)}/s`, left, detail]
     .filter((part) => part !== '')

@@ -101,7 +101,8 @@ async function attestFile(file: FactFile, options: Options & CommonOptions, outp
         progressPath,
         skipBad,
         signal: stop.signal,
-        onProgress: ({ before, published, sequence }) => bar.update(before + published, `entry ${sequence}`),
+        onProgress: ({ before, published, sequence }) =>
+          bar.update({ before, done: before + published, detail: `entry ${sequence}` }),
       })
     } finally {
       stop.release()

@@ -411,6 +411,19 @@ describe('epochs, keys and revocations', () => {
     expect(readData(item)?.epoch).toBe(3n)
   })
 
+  it('lets the issuer key take the stream back from a key that is lost', async () => {
+    const issuer = await world.issuer()
+    await issuer.rotateTo(nobleSigner(keyOf(78)))
+    await issuer.close()
+    const own = await world.issuer()
+    expect(await codeOf(own.attest(fact(1)))).toBe('stream.key')
+    await own.settle()
+    await own.openEpoch({ reason: 'rotation' })
+    const { item } = await own.attest(fact(2))
+    expect([item.attestation.attester, item.delegation]).toEqual([nobleSigner(ISSUER_KEY).address, undefined])
+    world.expectNoFork()
+  })
+
   it('opens an epoch once, however often it is sent', async () => {
     const issuer = await world.issuer()
     await issuer.attest(fact(1))

@@ -353,6 +353,12 @@ export class Issuer {
       this.#jobs.shift()
       return job.resolve()
     }
+    const expected = this.#keyAfter(this.#known().now)
+    if (expected !== this.#signer.address) {
+      this.#jobs.shift()
+      this.#room.ring()
+      return job.reject(SmartLayerError.of('stream.key', { expected, got: this.#signer.address }))
+    }
     if (this.#burnt) return this.#replaceBurnt([])
     return this.#sendWaiting()
   }
@@ -512,10 +518,6 @@ export class Issuer {
       await this.#confirmArrived(head)
       return this.#openOver(head, { reason: 'fork', key: this.#signer.address }, { why: why.message })
     }
-    const expected = this.#known().now.key ?? this.#parameters.issuer.address
-    if (expected !== this.#signer.address) {
-      throw SmartLayerError.of('stream.key', { expected, got: this.#signer.address })
-    }
     this.#isSettled = true
     this.#flyAll()
   }
@@ -592,9 +594,13 @@ export class Issuer {
   }
 
   #replaceBurnt(again: readonly Pending[]): Promise<void> {
-    const body: EpochBody = { reason: 'lost state', key: this.#signer.address }
-    const why = this.#burnt?.error.message ?? ''
-    return this.#reopen({ basis: this.#known().base, isForeign: false, body, again, why })
+    const { base } = this.#known()
+    const body: EpochBody = { reason: 'lost state', key: this.#keyAfter(base) }
+    return this.#reopen({ basis: base, isForeign: false, body, again, why: this.#burnt?.error.message ?? '' })
+  }
+
+  #keyAfter({ key }: Basis): Address {
+    return key ?? this.#parameters.issuer.address
   }
 
   /** Of what is pending, what is to be signed again in a new epoch. The rest of a batch is published by whoever resumes it. */

@@ -1,6 +1,5 @@
 /** Signs entries that follow each other: one alone by itself, more under one batch root. Nothing is sent. */
 import {
-  type Address,
   attestBatch,
   attestMessage,
   type BatchItem,
@@ -72,11 +71,6 @@ export function signGroup(
 export function weightOf({ body }: Pick<EntryParameters, 'body'>, delegation: Delegation | undefined): number {
   const own = Buffer.byteLength(JSON.stringify(body)) + ENVELOPE_BYTES
   return delegation ? own + delegation.body.length + ENVELOPE_BYTES : own
-}
-
-/** The key that signs in an epoch; the issuer's own unless the epoch names another. */
-export function keyOf({ key }: { readonly key: Address | undefined }, issuer: Address): Address {
-  return key ?? issuer
 }
 
 function itemOf(attestation: StreamItem['attestation'], body: string, delegation: Delegation | undefined): StreamItem {
