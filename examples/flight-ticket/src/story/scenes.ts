@@ -52,7 +52,7 @@ export class Stage {
   /** Asks until there is an answer: right after a ticket was issued, what was lost on the way has to be sent again first. */
   async ask(token: string) {
     const grant = await this.grant(token)
-    return eventually(`an answer about ${token}`, () => this.demo.rental.status(token, grant))
+    return eventually(`an answer about ${token}`, () => this.demo.rental.status(token, grant), 20_000)
   }
 
   /** The holder's grant to the car rental, asked for once per token. */
@@ -66,7 +66,7 @@ export class Stage {
   }
 
   /** Waits until the ticket's status fits, or says what it was instead. */
-  until(token: string, fits: (status: FlightStatus) => boolean, timeoutMs = 15_000): Promise<FlightStatus> {
+  until(token: string, fits: (status: FlightStatus) => boolean, timeoutMs = 60_000): Promise<FlightStatus> {
     return eventually(
       `the status of ${token}`,
       async () => {
@@ -106,7 +106,7 @@ export class Stage {
   }
 }
 
-export async function eventually<T>(what: string, look: () => Promise<T | undefined>, timeoutMs = 15_000): Promise<T> {
+export async function eventually<T>(what: string, look: () => Promise<T | undefined>, timeoutMs = 30_000): Promise<T> {
   const deadline = Date.now() + timeoutMs
   let last: unknown = 'nothing'
   while (Date.now() < deadline) {
