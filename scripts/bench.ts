@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { type Row, row } from './bench/row.ts'
 
 const NETWORK = ['ready', 'memory', 'attested-query', 'committed-update', 'publish'] as const
-const ALONE = ['attested-answers', 'sandbox', 'gossip', 'backfill', 'idle-stream'] as const
+const ALONE = ['attested-answers', 'sandbox', 'gossip', 'backfill', 'idle-stream', 'stream-log'] as const
 const NAMES: readonly string[] = [...NETWORK, ...ALONE]
 
 const { values } = parseArgs({
@@ -44,6 +44,11 @@ async function measureAll(): Promise<readonly Row[]> {
     const { benchBackfill, benchIdleStreams } = await import('./bench/streams.ts')
     if (isWanted('backfill')) rows.push(...(await benchBackfill()))
     if (isWanted('idle-stream')) rows.push(...(await benchIdleStreams()))
+  }
+  if (isWanted('stream-log')) {
+    announce('stream-log beside SQLite and NATS JetStream, about a minute')
+    const { benchStreamLog } = await import('./bench/stream-log.ts')
+    rows.push(...(await benchStreamLog()))
   }
   return rows
 }

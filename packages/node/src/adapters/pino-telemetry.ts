@@ -5,6 +5,8 @@ import type { Level, LoggedEvent, Telemetry } from '../ports/telemetry.ts'
 
 const SERIES_LIMIT = 1_000
 const EVENTS_KEPT = 1_000
+/** Bytes of lines that wait to be written; beyond it they are dropped. */
+const WAITING_LIMIT = 1_048_576
 
 export class PinoTelemetry implements Telemetry {
   readonly #logger: pino.Logger
@@ -15,7 +17,10 @@ export class PinoTelemetry implements Telemetry {
 
   /** Logs to standard output, or to a file when `destination` names one. */
   constructor({ level, destination, name }: { level: Level; destination: string | undefined; name: string }) {
-    const target = destination ? pino.destination({ dest: destination, mkdir: true, sync: false }) : pino.destination(1)
+    const place = destination ? { dest: destination, mkdir: true } : { dest: 1 }
+    const target = pino.destination({ ...place, sync: false, maxLength: WAITING_LIMIT })
+    // A log that cannot be written, because its disk is full, costs lines and not the node.
+    target.on('error', () => {})
     this.#logger = pino(
       { level, base: { name }, redact: ['*.secret', '*.authorization', 'secret', 'authorization'] },
       target,

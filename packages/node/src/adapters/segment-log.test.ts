@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -205,6 +206,7 @@ describe('after a crash', () => {
       if (size % 2 === 0) removeIndex(torn)
       const kept = size < between ? 2 : size < end ? 4 : 5
       const again = await SegmentLog.open(torn)
+      expect([start, between, end]).toContain(readFileSync(segmentPath(torn)).length)
       expect(again.read(idOf(1), ALL), `cut at ${size}`).toEqual(entries.slice(0, kept))
       await again.append(entries.slice(kept))
       await again.close()
@@ -228,7 +230,11 @@ describe('after a crash', () => {
       const bytes = readFileSync(segmentPath(torn))
       bytes.fill(0, start, start + 300)
       writeFileSync(segmentPath(torn), bytes)
-      expect(await contents(idOf(1), torn)).toEqual(entries.slice(0, 2))
+      const again = await SegmentLog.open(torn)
+      expect(again.head(idOf(1))?.sequence).toBe(2n)
+      await again.append(entries.slice(2))
+      expect(again.read(idOf(1), ALL)).toEqual(entries)
+      await again.close()
     }
   })
 
@@ -391,30 +397,36 @@ describe('segments', () => {
   test('are copied while appends, reads and prunings go on, and nothing is lost', async () => {
     const log = await SegmentLog.open(folder, { segmentBytes: 20_000 })
     const count = 1_500
-    const streams = [1, 2, 3].map((n) =>
-      chain(
-        idOf(n),
-        Array.from({ length: count }, (_, i) => i % 4),
-      ),
-    )
+    const subsets = Array.from({ length: count }, (_, i) => i % 4)
+    const streams = [1, 2].map((n) => chain(idOf(n), subsets))
+    const rare = chain(idOf(3), subsets.slice(0, 100))
     const writers = streams.map(async (entries) => {
       for (let i = 0; i < count; i += 5) await log.append(entries.slice(i, i + 5))
     })
-    const pruner = (async () => {
-      for (let floor = 100n; floor < 1_200n; floor += 100n) {
-        while ((log.head(idOf(1))?.sequence ?? 0n) < floor + 50n) await nextTurn()
-        await log.prune(idOf(1), { floor, keepLatest: true })
-        await log.prune(idOf(2), { floor, keepLatest: false })
-        const page = log.read(idOf(3), { after: floor - 50n, limit: 20 })
-        expect(page).toEqual(streams[2]!.slice(Number(floor) - 50, Number(floor) - 30))
+    const rareWriter = (async () => {
+      for (const [i, each] of rare.entries()) {
+        while ((log.head(idOf(1))?.sequence ?? 0n) < BigInt(i * 15)) await nextTurn()
+        await log.append([each])
       }
     })()
-    await Promise.all([...writers, pruner])
+    const pruner = (async () => {
+      for (let floor = 50n; floor < 1_400n; floor += 50n) {
+        while ((log.head(idOf(1))?.sequence ?? 0n) < floor + 50n) await nextTurn()
+        await Promise.all([
+          log.prune(idOf(1), { floor, keepLatest: true }),
+          log.prune(idOf(2), { floor: (log.head(idOf(2))?.sequence ?? 0n) - 20n, keepLatest: false }),
+        ])
+        const seen = log.read(idOf(3), ALL)
+        expect(seen).toEqual(rare.slice(0, seen.length))
+      }
+    })()
+    await Promise.all([...writers, rareWriter, pruner])
     const check = (each: SegmentLog) => {
-      expect(each.read(idOf(3), ALL)).toEqual(streams[2])
-      expect(each.read(idOf(2), ALL)).toEqual(streams[1]!.slice(1_100))
-      expect(each.read(idOf(1), ALL)).toEqual(streams[0]!.slice(1_096))
+      expect(each.read(idOf(3), ALL)).toEqual(rare)
+      expect(each.read(idOf(2), ALL)).toEqual(streams[1]!.slice(Number(each.floor(idOf(2)))))
+      expect(each.read(idOf(1), ALL)).toEqual(streams[0]!.slice(1_346))
     }
+    expect(log.stats().segments).toBeLessThan(10)
     check(log)
     await log.close()
     removeIndex(folder)
@@ -422,6 +434,16 @@ describe('segments', () => {
     check(again)
     await again.close()
   })
+})
+
+test('another thread moves what the index has saved into its file', async () => {
+  const log = await SegmentLog.open(folder, { fsync: false })
+  const entries = chain(idOf(1), Array(6_000).fill(1))
+  for (let i = 0; i < entries.length; i += 1_000) await log.append(entries.slice(i, i + 1_000))
+  log.stats() // lets the index follow
+  const size = () => statSync(join(folder, 'index.db')).size
+  await expect.poll(size, { timeout: 10_000 }).toBeGreaterThan(200_000)
+  await log.close()
 })
 
 test('idle streams cost no memory', async () => {

@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { type Bytes32, isSmartLayerError, SmartLayerError } from '@smartlayer/protocol'
 import type { LogEntry, LogPlace, LogRead, LogStats, OwnedStreamLog, Prune } from '../ports/stream-log.ts'
 import { AppendQueue, refuseInstall } from './segment-log/append-queue.ts'
+import { Checkpointer } from './segment-log/checkpointer.ts'
 import { framesOf, type LogRecord, PLACE_SIZE, readFrame, sizeOf, writeFrame } from './segment-log/frames.ts'
 import { Fresh, type FreshEntry, type FreshRecord, type Origin } from './segment-log/fresh.ts'
 import { type IndexedRecord, LogIndex, type Placed, type Row, SQLITE, sqliteCode } from './segment-log/log-index.ts'
@@ -28,7 +29,7 @@ const HEADS_CACHED = 8_192
 /** Records that the index takes before others have their turn, and rows that one step of pruning touches. */
 const STEP = 256
 /** Durable records that may wait for the index until it follows, and for how long. */
-const FRESH_ENOUGH = 4_096
+const FRESH_ENOUGH = 2_048
 const FRESH_MS = 250
 /** From here on appends wait for the index too, and are refused where it has no room. */
 const FRESH_MUCH = 16_384
@@ -51,6 +52,7 @@ export class SegmentLog implements OwnedStreamLog {
   readonly #lock: DatabaseSync
   readonly #segments: Segments
   readonly #index: LogIndex
+  readonly #checkpointer: Checkpointer
   readonly #queue: AppendQueue
   readonly #heads = new Lru<Bytes32, LogPlace>(HEADS_CACHED)
   readonly #subsetHeads = new Lru<string, LogPlace>(HEADS_CACHED)
@@ -94,6 +96,7 @@ export class SegmentLog implements OwnedStreamLog {
     this.#lock = lock
     this.#segments = new Segments({ folder, disk, fsync, segmentBytes }, randomInt(2 ** 32))
     this.#index = this.#openIndex()
+    this.#checkpointer = new Checkpointer(this.#indexPath)
     this.#queue = new AppendQueue(this, (appends) => this.#commit(appends))
     try {
       this.#recover()
@@ -246,6 +249,7 @@ export class SegmentLog implements OwnedStreamLog {
     } catch {
       // What the index lacks is read from the segments at the next start.
     }
+    await this.#checkpointer.close()
     this.#isClosed = true
     this.#failed ??= SmartLayerError.of('store.failed', { operation: 'use a log that was closed' })
     this.#index.close()
@@ -387,6 +391,7 @@ export class SegmentLog implements OwnedStreamLog {
 
   #save(): void {
     this.#indexed(() => this.#index.save())
+    if (this.#unsaved.length > 0) this.#checkpointer.saved(this.#unsaved.length)
     this.#unsaved = []
   }
 

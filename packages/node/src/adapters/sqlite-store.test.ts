@@ -64,6 +64,24 @@ test('a commit that fails leaves nothing behind, and the store refuses everythin
   again.close()
 })
 
+test('a full disk takes nothing of a commit, and the store goes on when there is room again', async () => {
+  const store = new SqliteStore(join(folder, 'a.db'), { pages: 16 })
+  await store.commit([{ key: 'a', value: bytes('kept') }])
+  const large = [
+    { key: 'b', value: bytes('lost') },
+    { key: 'large', value: new Uint8Array(200_000) },
+  ]
+  await expect(store.commit(large)).rejects.toMatchObject({ code: 'store.full' })
+  expect(store.get('b')).toBeUndefined()
+  expect(text(store.get('a'))).toBe('kept')
+  await store.commit([{ key: 'c', value: bytes('fits') }])
+  const again = await reopened(store)
+  expect(text(again.get('a'))).toBe('kept')
+  expect(text(again.get('c'))).toBe('fits')
+  expect(again.get('b')).toBeUndefined()
+  again.close()
+})
+
 test('after close nothing is acknowledged any more', async () => {
   const store = new SqliteStore(join(folder, 'a.db'))
   store.close()

@@ -5,8 +5,15 @@ import type { Key, Store, Write } from '../ports/store.ts'
 
 const VALUE_LIMIT = 1_048_576
 const KEY_LIMIT = 512
+/** SQLite's primary code for a disk without room. */
+const SQLITE_FULL = 13
 /** Writes that may wait for the next fsync. */
 const PENDING_LIMIT = 65_536
+
+export type SqliteStoreOptions = {
+  /** Pages that the file may have: a disk that is full, in tests. */
+  readonly pages?: number
+}
 
 type Pending = {
   readonly writes: readonly Write[]
@@ -25,9 +32,10 @@ export class SqliteStore implements Store {
   #failed: SmartLayerError | undefined
 
   /** Opens or creates the file. Throws `store.failed` when it cannot, or when another process has it. */
-  constructor(path: string) {
+  constructor(path: string, { pages }: SqliteStoreOptions = {}) {
     try {
       this.#database = new DatabaseSync(path)
+      if (pages !== undefined) this.#database.exec(`PRAGMA max_page_count=${pages}`)
       this.#database.exec(
         'PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-4096',
       )
@@ -89,20 +97,28 @@ export class SqliteStore implements Store {
       for (const { writes } of batch) for (const write of writes) this.#write(write)
       this.#database.exec('COMMIT')
     } catch (error) {
-      // After a failed write or fsync the file may hold anything: nothing more is acknowledged from here on.
-      this.#failed = SmartLayerError.because(error, 'store.failed', { operation: 'commit' })
-      this.#rollBack()
-      for (const { reject } of batch) reject(this.#failed)
+      const refusal = this.#refusal(error)
+      for (const { reject } of batch) reject(refusal)
       return
     }
     for (const { resolve } of batch) resolve()
   }
 
-  #rollBack(): void {
+  /** A full disk took nothing of the batch. After any other failed write or fsync the file may hold anything: it is over. */
+  #refusal(error: unknown): SmartLayerError {
+    const isFull = ((error as { errcode?: number }).errcode ?? 0) % 256 === SQLITE_FULL
+    if (this.#rollBack() && isFull) return SmartLayerError.because(error, 'store.full', { operation: 'commit' })
+    this.#failed = SmartLayerError.because(error, 'store.failed', { operation: 'commit' })
+    return this.#failed
+  }
+
+  /** False when the transaction could not be ended. */
+  #rollBack(): boolean {
     try {
-      this.#database.exec('ROLLBACK')
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+      return !this.#database.isTransaction
     } catch {
-      // The transaction had ended already, or the file is gone: the store refuses everything from here on.
+      return false // the file is gone
     }
   }
 

@@ -7,7 +7,10 @@ import {
   type JournalInput,
   KEEP_ALL,
   laneOf,
+  longest,
+  parseRetention,
   type Refusal,
+  type Retention,
   reject,
   type TokenRef,
   type TokenRules,
@@ -34,7 +37,7 @@ export function typeRules(
     scriptHash,
     inputs: mapped(declaration.inputs, ({ issuer }) => {
       const { address, lane } = declaration.issuers[issuer]!
-      return { issuer: address, lane: laneOf(lane, keccak), retention: KEEP_ALL }
+      return { issuer: address, lane: laneOf(lane, keccak), retention: retentionOf(declaration, { address, lane }) }
     }),
     actions: mapped(declaration.actions, ({ scope }) => ({ scope })),
     effects: mapped(declaration.effects, ({ attempts, timeoutMs, idempotent, attestedBy }) => ({
@@ -44,6 +47,14 @@ export function typeRules(
       attestedBy: attestedBy === null ? undefined : (declaration.outside[attestedBy]?.signer ?? undefined),
     })),
   }
+}
+
+/** A stream that stands under several names keeps what the longest of them says. */
+function retentionOf({ issuers }: Declaration, { address, lane }: { address: Address; lane: string }): Retention {
+  return Object.values(issuers)
+    .filter((issuer) => issuer.address === address && issuer.lane === lane)
+    .map(({ retention }) => parseRetention(retention) ?? KEEP_ALL)
+    .reduce(longest)
 }
 
 export function loadedToken(script: LoadedScript, ref: TokenRef, keccak: Hasher): LoadedToken {

@@ -2,7 +2,7 @@
 import { type Bytes32, SmartLayerError } from '@smartlayer/protocol'
 import type { TokenDefinition } from '../define/token.ts'
 import type { Json } from '../schema/json-schema.ts'
-import { DEFAULT_GAS, DEFAULT_LIMITS, type Declaration } from './declaration.ts'
+import { DEFAULT_GAS, DEFAULT_LIMITS, DEFAULT_RETENTION, type Declaration } from './declaration.ts'
 import { parseDeclaration } from './parse-declaration.ts'
 
 /** What differs from network to network and so is bound by the build. Addresses in lowercase hex. */
@@ -31,6 +31,7 @@ export function declarationOf(definition: TokenDefinition, bindings: Bindings): 
     issuers: mapEntries(definition.issuers ?? {}, (issuer, name) => ({
       address: bindings.issuers?.[name] ?? issuer.address ?? null,
       lane: issuer.lane,
+      retention: issuer.retention ?? DEFAULT_RETENTION,
     })),
     outside: mapEntries(definition.outside ?? {}, ({ host, url, signer }, name) => ({
       host,

@@ -14,7 +14,7 @@ const declaration = declarationOf(flightTicket, bindings)
 test('a declaration says everything but the code', () => {
   expect(declaration).toMatchObject({
     type: 'flight-ticket',
-    issuers: { airline: { address: bindings.issuers.airline, lane: 'flight-status' } },
+    issuers: { airline: { address: bindings.issuers.airline, lane: 'flight-status', retention: 'all' } },
     outside: { hotel: { host: 'hotel.example', url: 'http://127.0.0.1:4430', signer: bindings.outside.hotel.signer } },
     inputs: { status: { issuer: 'airline', wake: false } },
     queries: { status: { scope: 'flight.status:read', args: null } },
@@ -47,6 +47,21 @@ test.each<[string, (d: Declaration) => void, string]>([
     'a checksummed address',
     (d) => Object.assign(d.issuers.airline!, { address: `0x${'AB'.repeat(20)}` }),
     'issuers.airline.address',
+  ],
+  [
+    'a retention of no days',
+    (d) => Object.assign(d.issuers.airline!, { retention: '0 days' }),
+    'issuers.airline.retention',
+  ],
+  [
+    'a retention in other words',
+    (d) => Object.assign(d.issuers.airline!, { retention: 'for ever' }),
+    'issuers.airline.retention: expected all, latest, or a number of days up to 3650 such as 30 days',
+  ],
+  [
+    'a retention beyond ten years',
+    (d) => Object.assign(d.issuers.airline!, { retention: '3651 days' }),
+    'issuers.airline.retention',
   ],
   [
     'an input of nobody',
@@ -93,6 +108,22 @@ test.each<[string, (d: Declaration) => void, string]>([
   const changed = structuredClone(declaration)
   change(changed)
   expect(() => parseDeclaration(changed as unknown as Json)).toThrow(message)
+})
+
+test.each(['all', 'latest', '1 day', '30 days'])('an author may have a stream keep %s', (retention) => {
+  const definition = { ...flightTicket, issuers: { airline: { lane: 'flight-status', retention } } }
+  expect(declarationOf(definition, bindings).issuers.airline).toMatchObject({ retention })
+})
+
+test('a retention that nobody can read is refused when the token is built', () => {
+  const definition = { ...flightTicket, issuers: { airline: { lane: 'flight-status', retention: 'a month' } } }
+  expect(() => declarationOf(definition, bindings)).toThrow('issuers.airline.retention: expected all, latest')
+})
+
+test('a declaration that says nothing of retention keeps everything', () => {
+  const { retention: _, ...airline } = declaration.issuers.airline!
+  const older = { ...declaration, issuers: { airline } } as unknown as Json
+  expect(parseDeclaration(older).issuers.airline).toMatchObject({ retention: 'all' })
 })
 
 test('every missing field is missed', () => {

@@ -7,8 +7,11 @@ export type { GasCaps, Limits }
 
 export type Named<T> = Readonly<Record<string, T>>
 
-/** Signs inputs: the key, and the lane of its stream for this token type. */
-export type DeclaredIssuer = { readonly address: Address; readonly lane: string }
+/**
+ * Signs inputs: the key, the lane of its stream for this token type, and how long the stream keeps its entries: `all`,
+ * `latest` or `30 days` (`parseRetention`).
+ */
+export type DeclaredIssuer = { readonly address: Address; readonly lane: string; readonly retention: string }
 /** An outside system: host, origin where it is reached, and the key that signs its answers or null. */
 export type DeclaredOutside = { readonly host: string; readonly url: string; readonly signer: Address | null }
 export type DeclaredInput = { readonly issuer: string; readonly wake: boolean; readonly schema: JsonSchema }
@@ -59,6 +62,8 @@ export const DEFAULT_GAS: GasCaps = {
   request: 1_000_000,
 }
 export const GAS_LIMIT = 20_000_000
+/** What a stream keeps when its issuer says nothing. */
+export const DEFAULT_RETENTION = 'all'
 export const DEFAULT_LIMITS: Limits = { stateBytes: 65_536, effectsPerCall: 8 }
 export const LIMIT_CEILINGS: Limits = { stateBytes: 262_144, effectsPerCall: 32 }
 export const ATTEMPT_LIMIT = 10

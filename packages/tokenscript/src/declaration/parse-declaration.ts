@@ -1,5 +1,12 @@
 /** Reads a declaration that a stranger wrote: strict, bounded, and consistent in itself. */
-import { type Address, type Bytes32, isHex, SmartLayerError } from '@smartlayer/protocol'
+import {
+  type Address,
+  type Bytes32,
+  isHex,
+  parseRetention,
+  RETENTION_DAYS_LIMIT,
+  SmartLayerError,
+} from '@smartlayer/protocol'
 import type { Json, JsonSchema } from '../schema/json-schema.ts'
 import { parseSchema } from '../schema/parse-schema.ts'
 import {
@@ -7,6 +14,7 @@ import {
   DECLARATION_BYTE_LIMIT,
   DEFAULT_GAS,
   DEFAULT_LIMITS,
+  DEFAULT_RETENTION,
   type Declaration,
   type DeclaredEffect,
   ENTRY_LIMIT,
@@ -48,10 +56,11 @@ export function parseDeclaration(input: string | Json): Declaration {
   const declaration = recordOf(typeof input === 'string' ? jsonOf(input) : input, 'declaration', FIELDS)
   if (declaration.format !== 1) refuse('format', 'expected 1')
   const issuers = entriesOf(declaration.issuers, 'issuers', NAME, (entry, at) => {
-    const issuer = recordOf(entry, at, ['address', 'lane'])
+    const issuer = recordOf(entry, at, ['address', 'lane', 'retention'])
     return {
       address: addressOf(issuer.address, `${at}.address`),
       lane: textOf(issuer.lane, `${at}.lane`, LANE, 'a lane name'),
+      retention: retentionOf(issuer.retention, `${at}.retention`),
     }
   })
   const outside = entriesOf(declaration.outside, 'outside', NAME, (entry, at) => {
@@ -177,6 +186,13 @@ function urlOf(input: Json | undefined, at: string): string {
 function keyOf(input: Json | undefined, among: Named<unknown>, at: string): string {
   if (typeof input === 'string' && Object.keys(among).includes(input)) return input
   return refuse(at, `${JSON.stringify(input ?? null).slice(0, 70)} is not declared`)
+}
+
+/** Left out by declarations that were written before there was a choice. */
+function retentionOf(input: Json | undefined, at: string): string {
+  if (input === undefined) return DEFAULT_RETENTION
+  if (typeof input === 'string' && parseRetention(input)) return input
+  return refuse(at, `expected all, latest, or a number of days up to ${RETENTION_DAYS_LIMIT} such as 30 days`)
 }
 
 function addressOf(input: Json | undefined, at: string): Address {

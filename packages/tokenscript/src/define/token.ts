@@ -37,7 +37,15 @@ export type EffectHttpRequest = {
 }
 
 /** Who signs an input. The address may be left out here and bound by the build. */
-export type IssuerDefinition = { readonly address?: string; readonly lane: string }
+export type IssuerDefinition = {
+  readonly address?: string
+  readonly lane: string
+  /**
+   * What anchors keep of the stream: `all` (as when it is left out), `latest` (of each subset, beside what is new) or a number
+   * of days such as `30 days`.
+   */
+  readonly retention?: string
+}
 /** An outside system: its host, where it is reached (default `https://<host>`), and the key that signs its answers. */
 export type OutsideDefinition = { readonly host: string; readonly url?: string; readonly signer?: string }
 /** Gas units per call; see the sandbox's engine for what one unit is. */

@@ -89,7 +89,7 @@ export class LogIndex {
     this.#database = new DatabaseSync(path)
     try {
       this.#database.exec(
-        'PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8192',
+        'PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8192; PRAGMA wal_autocheckpoint=16384; PRAGMA busy_timeout=2000',
       )
       this.#database.exec(SCHEMA)
       if (pages !== undefined) this.#database.exec(`PRAGMA max_page_count=${pages}`)

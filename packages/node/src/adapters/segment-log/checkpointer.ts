@@ -1,0 +1,55 @@
+/** Keeps the write-ahead log of a SQLite file short from another thread: the fsyncs of that must not hold up the node. */
+import { Worker } from 'node:worker_threads'
+
+/** What is saved before it is worth a checkpoint. */
+const RECORDS = 4_096
+const SAVES = 200
+/** The thread ends when it had nothing to do for this long. */
+const IDLE_MS = 10_000
+
+export class Checkpointer {
+  readonly #path: string
+  #records = 0
+  #saves = 0
+  #isBusy = false
+  #thread: Worker | undefined
+  #idleTimer: NodeJS.Timeout | undefined
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Notes a transaction, and starts a checkpoint when it is time. If none succeeds, SQLite makes one in a later commit. */
+  saved(records: number): void {
+    this.#records += records
+    this.#saves++
+    if (this.#isBusy || (this.#records < RECORDS && this.#saves < SAVES)) return
+    this.#records = 0
+    this.#saves = 0
+    this.#isBusy = true
+    clearTimeout(this.#idleTimer)
+    this.#thread ??= this.#start()
+    this.#thread.postMessage('checkpoint')
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#idleTimer)
+    const thread = this.#thread
+    this.#thread = undefined
+    await thread?.terminate()
+  }
+
+  #start(): Worker {
+    const thread = new Worker(new URL('./checkpoint-thread.ts', import.meta.url), { workerData: this.#path })
+    thread.unref()
+    thread.on('message', () => {
+      this.#isBusy = false
+      this.#idleTimer = setTimeout(() => void this.close(), IDLE_MS).unref()
+    })
+    thread.on('error', () => {
+      this.#isBusy = false
+      if (this.#thread === thread) this.#thread = undefined
+    })
+    return thread
+  }
+}
