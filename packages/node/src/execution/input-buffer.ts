@@ -1,7 +1,6 @@
 /** The facts that instances on this node wait for: pushed by anchors and neighbours, asked for when missing, handed out in order. */
 import {
   type Address,
-  type Arrival,
   type Attestation,
   accepted,
   anchorsOf,
@@ -161,6 +160,8 @@ export class InputBuffer {
       this.#gossip.blame(uid, from)
       return this.#ports.telemetry.log('debug', 'stream.not_taken', { from, code: opened.code })
     }
+    const { stream, sequence } = opened.value.data
+    this.#ports.telemetry.log('info', 'stream.arrived', { stream, sequence, from })
     this.#keep(from, item, opened.value.data)
     if (opened.value.revocation) this.#learn(opened.value)
     this.#relay(from, opened.value)
@@ -174,7 +175,6 @@ export class InputBuffer {
     const common = { value: item, from, now, draw }
     const part = this.#follower.take({ stream, subset }, { ...common, place: subSequence })
     const whole = this.#follower.take({ stream, subset: stream }, { ...common, place: sequence })
-    if (isKept(part) || isKept(whole)) this.#ports.telemetry.log('info', 'stream.arrived', { stream, sequence, from })
     if (part === 'next' || whole === 'next') this.#onArrival()
   }
 
@@ -388,10 +388,6 @@ export class InputBuffer {
   get #anchors(): readonly Address[] {
     return anchorsOf(this.#context.membership()).map((member) => member.node)
   }
-}
-
-function isKept(arrival: Arrival): boolean {
-  return arrival === 'next' || arrival === 'ahead'
 }
 
 function placeKey(stream: Bytes32, subset: Bytes32, place: bigint): string {
