@@ -148,9 +148,8 @@ describe('a full or failing disk', () => {
     expect(taken).toBeGreaterThan(32_000)
     expect(log.read(idOf(1), ALL)).toEqual(entries.slice(0, taken))
     expect(log.head(idOf(1))?.sequence).toBe(BigInt(taken))
-    expect(() => log.streams({ after: undefined, limit: 1 })).toThrowError(
-      expect.objectContaining({ code: 'store.full' }),
-    )
+    expect(() => log.stats()).toThrowError(expect.objectContaining({ code: 'store.full' }))
+    expect(log.streams({ after: undefined, limit: 1 })).toEqual([idOf(1)])
     await expect(log.truncate(idOf(1), 100n)).rejects.toMatchObject({ code: 'store.full' })
     await log.close()
     const again = await SegmentLog.open(folder, { fsync: false })
@@ -293,6 +292,43 @@ describe('a disk that changes bytes', () => {
       writeFileSync(segmentPath(), original)
     }
     await log.close()
+  })
+
+  test('is told what it changed, and what is mended reads as before, also when the index is made again', async () => {
+    const entries = chain(idOf(1), [1, 2, 1, 2, 1])
+    const log = await SegmentLog.open(folder)
+    const ends: number[] = []
+    for (const entry of entries) {
+      await log.append([entry])
+      ends.push(readFileSync(segmentPath()).length)
+    }
+    await log.close()
+    for (const withIndex of [true, false]) {
+      const copy = mkdtempSync(join(folder, 'copy-'))
+      copyFileSync(segmentPath(), segmentPath(copy))
+      if (withIndex) copyFileSync(join(folder, 'index.db'), join(copy, 'index.db'))
+      flip(segmentPath(copy), ends[1]! + 20)
+      flip(segmentPath(copy), ends[2]! + 20)
+      const spoilt = await SegmentLog.open(copy)
+      expect(spoilt.read(idOf(1), ALL)).toEqual(entries.slice(0, 2))
+      expect(() => spoilt.read(idOf(1), { after: 3n, limit: 1 })).toThrowError(/checksum/)
+      expect(new Set(spoilt.damaged().map(({ sequence }) => sequence))).toEqual(new Set([3n, 4n]))
+      if (withIndex) await spoilt.mend([{ ...entries[2]!, uid: idOf(99) }]) // another one is no help
+      await spoilt.mend([entries[3]!, entries[4]!])
+      await spoilt.mend([entries[2]!])
+      expect(spoilt.damaged()).toEqual([])
+      expect(spoilt.read(idOf(1), ALL)).toEqual(entries)
+      expect(spoilt.readSubset(idOf(1), idOf(2), ALL)).toEqual([entries[1], entries[3]])
+      expect(spoilt.stats()).toMatchObject({ entries: 5 })
+      await spoilt.close()
+      removeIndex(copy)
+      const again = await SegmentLog.open(copy)
+      expect(again.read(idOf(1), ALL)).toEqual(entries)
+      expect(again.head(idOf(1))?.sequence).toBe(5n)
+      await again.truncate(idOf(1), 2n)
+      expect(again.read(idOf(1), ALL)).toEqual(entries.slice(0, 2))
+      await again.close()
+    }
   })
 
   test('spoils no other entry when the index is made again either, and the hole is told from the end', async () => {

@@ -43,6 +43,8 @@ const READ_BYTES = 1_048_576
 const INSTALL_LIMIT = 65_536
 const INSTALL_BYTES_LIMIT = 67_108_864
 const SCRATCH_BYTES = 1_048_576
+/** Damaged entries that are remembered; others are found again when they are read again. */
+const DAMAGED_LIMIT = 1_024
 /** Segments that one change copies; those without life go in any case. */
 const COPIES_PER_CHANGE = 4
 
@@ -57,6 +59,8 @@ export class SegmentLog implements OwnedStreamLog {
   readonly #heads = new Lru<Bytes32, LogPlace>(HEADS_CACHED)
   readonly #subsetHeads = new Lru<string, LogPlace>(HEADS_CACHED)
   readonly #fresh = new Fresh()
+  /** What was found changed, by stream and place. */
+  readonly #damaged = new Map<string, Pick<LogPlace, 'stream' | 'sequence'>>()
   /** What the index was given and has not saved yet. */
   #unsaved: FreshRecord[] = []
   #flushTimer: NodeJS.Timeout | undefined
@@ -139,21 +143,21 @@ export class SegmentLog implements OwnedStreamLog {
     const row = this.#fresh.at(stream, sequence)?.row ?? this.#index.row(stream, sequence)
     if (row) return row.isBare ? undefined : this.#entries(stream, [row])[0]
     const isHole = sequence > this.floor(stream) && sequence <= (this.head(stream)?.sequence ?? 0n)
-    if (isHole) throw corrupt(stream, sequence)
+    if (isHole) throw this.#corrupt(stream, sequence)
     return undefined
   }
 
   read(stream: Bytes32, read: LogRead): readonly LogEntry[] {
     this.#settle(stream)
     const rows = joined(this.#index.rows(stream, read.after), this.#fresh.after(stream, read.after))
-    return this.#read(stream, { ...read, rows, placeOf: ({ sequence }) => sequence })
+    return this.#read(stream, { ...read, rows, from: read.after, placeOf: ({ sequence }) => sequence })
   }
 
   readSubset(stream: Bytes32, subset: Bytes32, read: LogRead): readonly LogEntry[] {
     this.#settle(stream)
     const fresh = this.#fresh.ofSubset(stream, subset, read.after)
     const rows = joined(this.#index.rowsOfSubset(stream, subset, read.after), fresh)
-    return this.#read(stream, { ...read, rows, placeOf: ({ subSequence }) => subSequence })
+    return this.#read(stream, { ...read, rows, from: 0n, placeOf: ({ subSequence }) => subSequence })
   }
 
   places(stream: Bytes32, { after, limit }: Omit<LogRead, 'bytes'>): readonly LogPlace[] {
@@ -180,9 +184,28 @@ export class SegmentLog implements OwnedStreamLog {
     return this.#index.stream(stream)?.floor ?? 0n
   }
 
-  streams(page: { readonly after: Bytes32 | undefined; readonly limit: number }): readonly Bytes32[] {
-    this.#flush()
-    return this.#index.streams(page)
+  damaged(): readonly Pick<LogPlace, 'stream' | 'sequence'>[] {
+    for (const [key, { stream, sequence }] of this.#damaged) {
+      const isThere = this.#index.row(stream, sequence) !== undefined
+      const isInside = sequence > (this.#index.stream(stream)?.floor ?? 0n) && sequence <= this.#indexedHead(stream)
+      if (!isThere && !isInside) this.#damaged.delete(key) // pruned, or given up
+    }
+    return [...this.#damaged.values()]
+  }
+
+  mend(entries: readonly LogEntry[]): Promise<void> {
+    return this.#change(async () => {
+      const damaged = entries.filter((entry) => this.#mayMend(entry))
+      await this.#copy(damaged.map((entry) => this.#mended(entry)))
+      for (const { stream, sequence } of damaged) this.#damaged.delete(damageKey(stream, sequence))
+    })
+  }
+
+  /** Needs no room in the index: nodes ask every second, also while their disk is full. */
+  streams({ after, limit }: { readonly after: Bytes32 | undefined; readonly limit: number }): readonly Bytes32[] {
+    if (this.#isClosed) throw this.#failed
+    const fresh = this.#fresh.streams.filter((stream) => after === undefined || stream > after)
+    return [...new Set([...this.#index.streams({ after, limit }), ...fresh])].sort().slice(0, limit)
   }
 
   /** `bytes` are those of the segments on disk. */
@@ -489,20 +512,33 @@ export class SegmentLog implements OwnedStreamLog {
     return row.isBare ? { kind: 'place', origin: record.origin, place: record.place } : record
   }
 
+  /** `from` is a place of the stream that no row comes before. */
   #read(
     stream: Bytes32,
-    { after, limit, bytes, rows, placeOf }: LogRead & { rows: Iterable<Row>; placeOf: (row: Row) => bigint },
+    {
+      after,
+      limit,
+      bytes,
+      rows,
+      from,
+      placeOf,
+    }: LogRead & { rows: Iterable<Row>; from: bigint; placeOf: (row: Row) => bigint },
   ): readonly LogEntry[] {
     const floor = this.floor(stream)
+    let last = from > floor ? from : floor
     const found: Row[] = []
     let before = after
     let sum = 0
     if (limit < 1) return []
     for (const row of rows) {
       const isHole = row.sequence > floor && placeOf(row) !== before + 1n
-      if (isHole && found.length === 0) throw corrupt(stream, row.sequence - 1n)
-      if (isHole) break
+      if (isHole) {
+        const error = this.#corrupt(stream, this.#holeBehind(stream, last))
+        if (found.length === 0) throw error
+        break
+      }
       before = placeOf(row)
+      last = row.sequence
       if (row.isBare) continue
       sum += row.size - PLACE_SIZE
       if (bytes !== undefined && found.length > 0 && sum > bytes) break
@@ -523,14 +559,47 @@ export class SegmentLog implements OwnedStreamLog {
       for (const row of run) {
         const frame = readFrame(bytes, row.location - start, this.#segments.seedOf(segmentOf(row.location)))
         const isIt = frame?.record.kind === 'entry' && isAt(frame.record.place, stream, row)
-        if (!isIt && entries.length === 0) throw corrupt(stream, row.sequence)
-        if (!isIt) return entries
+        if (!isIt) {
+          const error = this.#corrupt(stream, row.sequence)
+          if (entries.length === 0) throw error
+          return entries
+        }
         const { place, bytes: body } = frame.record as LogRecord & { kind: 'entry' }
         entries.push({ ...place, bytes: body })
       }
       i += run.length
     }
     return entries
+  }
+
+  /** The first place behind this one that is missing. */
+  #holeBehind(stream: Bytes32, sequence: bigint): bigint {
+    let next = sequence + 1n
+    for (const row of joined(this.#index.rows(stream, sequence), this.#fresh.after(stream, sequence))) {
+      if (row.sequence !== next) break
+      next++
+    }
+    return next
+  }
+
+  /** Notes what is damaged, so that it can be mended. */
+  #corrupt(stream: Bytes32, sequence: bigint): SmartLayerError {
+    if (this.#damaged.size < DAMAGED_LIMIT) this.#damaged.set(damageKey(stream, sequence), { stream, sequence })
+    return SmartLayerError.of('store.corrupt', { what: `Entry ${sequence} of stream ${stream}` })
+  }
+
+  #indexedHead(stream: Bytes32): bigint {
+    return this.#index.head(stream)?.sequence ?? 0n
+  }
+
+  #mayMend({ stream, sequence, uid }: LogEntry): boolean {
+    const place = this.#index.placeAt(stream, sequence)
+    return this.#damaged.has(damageKey(stream, sequence)) && (place === undefined || place.uid === uid)
+  }
+
+  /** A copy of what the index names; of a hole nothing is known, so it is written as if for the first time. */
+  #mended(entry: LogEntry): LogRecord {
+    return { ...recordOf(entry), origin: this.#index.row(entry.stream, entry.sequence)?.location ?? 0 }
   }
 
   #framesIn(number: number, { from, group, isLastFile }: { from: number; group: number; isLastFile: boolean }) {
@@ -641,8 +710,8 @@ function isAt(place: LogPlace, stream: Bytes32, { sequence, subSequence }: Row):
   return place.stream === stream && place.sequence === sequence && place.subSequence === subSequence
 }
 
-function corrupt(stream: Bytes32, sequence: bigint): SmartLayerError {
-  return SmartLayerError.of('store.corrupt', { what: `Entry ${sequence} of stream ${stream}` })
+function damageKey(stream: Bytes32, sequence: bigint): string {
+  return `${stream}/${sequence}`
 }
 
 function nextTurn(): Promise<void> {

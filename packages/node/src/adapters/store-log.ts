@@ -37,6 +37,9 @@ export function storeLog(store: Store): StreamLog {
     prune: (stream, wanted) => queue.change(() => prune(store, rows, { stream, wanted })),
     floor: (stream) => rows.floor(stream).floor,
     install: (stream, entries) => queue.change(() => install(store, rows, { stream, entries }), stream),
+    // A store either gives what was put into it or fails as a whole.
+    damaged: () => [],
+    mend: async () => {},
     streams: (page) => rows.streams(page),
     stats: () => rows.stats(),
   }

@@ -15,7 +15,8 @@ export type Store = {
   }): readonly (readonly [Key, Uint8Array])[]
   /**
    * All writes or none; resolved only after they are on disk (fsync). Concurrent commits share one fsync.
-   * A value of undefined deletes. Rejects with `store.failed`; then nothing was acknowledged and the node must stop.
+   * A value of undefined deletes. Rejects with `store.full` when there is no room (nothing was written, a later commit may
+   * succeed), and with `store.failed`; then nothing was acknowledged and the node must stop.
    */
   commit(writes: readonly Write[]): Promise<void>
 }

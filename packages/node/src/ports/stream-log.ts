@@ -66,6 +66,10 @@ export type StreamLog = {
    * checkpoint, in order; the last of them is the stream's head, and the floor.
    */
   install(stream: Bytes32, entries: readonly LogEntry[]): Promise<void>
+  /** Places whose bytes were found to have changed and are not mended yet; the first thousand. */
+  damaged(): readonly Pick<LogPlace, 'stream' | 'sequence'>[]
+  /** Puts back damaged entries, durably. They are the same ones, by their UIDs; whatever is not damaged is left alone. */
+  mend(entries: readonly LogEntry[]): Promise<void>
   /** Streams in order of ids. */
   streams(page: { readonly after: Bytes32 | undefined; readonly limit: number }): readonly Bytes32[]
   stats(): LogStats

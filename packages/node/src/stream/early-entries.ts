@@ -10,6 +10,10 @@ export type Early = { readonly from: Address; readonly entries: readonly OpenEnt
 export class EarlyEntries {
   readonly #waiting = new Map<Bytes32, Map<bigint, Early>>()
 
+  get size(): number {
+    return this.#waiting.size
+  }
+
   /** Keeps a run of entries. Returns what there was no room for. */
   keep(from: Address, entries: readonly OpenEntry[], at: number): readonly Early[] {
     const { stream, sequence } = entries[0]!.data

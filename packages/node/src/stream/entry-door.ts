@@ -2,12 +2,14 @@
 import {
   type Address,
   accepted,
+  type Bytes32,
   checkFork,
   type EntryContext,
   type Fork,
   type OpenEntry,
   openEntry,
   ownTime,
+  readData,
   reject,
   rootCache,
   type StreamItem,
@@ -24,12 +26,20 @@ export class EntryDoor {
   readonly #ports: Pick<Ports, 'identity' | 'clock'>
   readonly #context: NodeContext
   readonly #revocations: RevocationBook
+  readonly #isOpenAt: (stream: Bytes32, sequence: bigint) => boolean
   readonly #roots = rootCache(ROOT_LIMIT)
 
-  constructor(ports: Pick<Ports, 'identity' | 'clock'>, context: NodeContext, revocations: RevocationBook) {
+  /** `isOpenAt` says whether a place of a stream has no receipt yet, as far as this node knows. */
+  constructor(
+    ports: Pick<Ports, 'identity' | 'clock'>,
+    context: NodeContext,
+    revocations: RevocationBook,
+    isOpenAt: (stream: Bytes32, sequence: bigint) => boolean = () => false,
+  ) {
     this.#ports = ports
     this.#context = context
     this.#revocations = revocations
+    this.#isOpenAt = isOpenAt
   }
 
   /** A new entry, judged now: also its fact must fit the declared schema, and nobody may have taken it back. */
@@ -41,8 +51,18 @@ export class EntryDoor {
     const { kind, issuer, lane, uid } = opened.value
     const misfit = kind === 'fact' ? type.checkFact({ issuer, lane }, item.body) : undefined
     if (misfit) return misfit
-    if (this.#revocations.of(issuer, uid, item.attestation)) return reject('attestation.revoked', { uid })
+    const revocation = this.#revocations.of(issuer, uid, item.attestation)
+    if (revocation && !this.#precedes(opened.value, revocation)) return reject('attestation.revoked', { uid })
     return opened
+  }
+
+  /**
+   * An entry that stands before its revocation and has no receipt yet still takes its place: without it the stream could not go on,
+   * not even to the revocation. Whoever reads it passes it over.
+   */
+  #precedes({ data: { stream, sequence } }: OpenEntry, revocation: StreamItem): boolean {
+    const at = readData(revocation)
+    return at?.stream === stream && sequence < at.sequence && this.#isOpenAt(stream, sequence)
   }
 
   /** An entry that was taken before, by its own time: nothing that happened since makes it less of an entry. */

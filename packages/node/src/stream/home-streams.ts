@@ -353,7 +353,7 @@ export class HomeStreams {
   }
 }
 
-function logEntryOf({ item, data, uid }: OpenEntry): LogEntry {
+export function logEntryOf({ item, data, uid }: OpenEntry): LogEntry {
   const { stream, epoch, sequence, subset, subSequence } = data
   return { stream, epoch, sequence, subset, subSequence, uid, bytes: encodedOf(item) }
 }

@@ -107,6 +107,11 @@ export class Publisher {
     }
   }
 
+  /** Requests that wait for their receipt. */
+  get size(): number {
+    return this.#pending
+  }
+
   /** 2f + 1 home anchors signed up to this place. */
   certified(certificate: CertifiedReceipt): void {
     const { stream } = certificate.receipt

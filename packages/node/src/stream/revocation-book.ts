@@ -53,6 +53,9 @@ export class RevocationBook {
     this.#writing.set(key, written)
     try {
       await written
+    } catch (error) {
+      this.#known.delete(key) // offered again, it is written again
+      throw error
     } finally {
       this.#writing.delete(key)
     }

@@ -3,18 +3,24 @@ import {
   type Bytes32,
   type CertifiedReceipt,
   checkReceipt,
+  encodeItem,
   homeOf,
   isSmartLayerError,
   nobleCrypto,
   nobleSigner,
   parseRetention,
   type StreamItem,
+  streamItemShape,
   subsetOf,
   ZERO_32,
 } from '@smartlayer/protocol'
 import { TEST, type TestEntry, TestStream } from '@smartlayer/protocol/testing'
 import { expect, test } from 'vitest'
+import { storeLog } from '../adapters/store-log.ts'
+import type { Ports } from '../ports/ports.ts'
+import type { LogEntry } from '../ports/stream-log.ts'
 import { StreamWorld, type StreamWorldOptions } from '../testing/stream-world.ts'
+import { pack } from './packing.ts'
 
 const { keccak } = nobleCrypto
 const FLIGHT = 'flight/LH454'
@@ -237,6 +243,21 @@ test('a revocation is known to anchors and followers within two seconds, and wha
   for (const { item } of [entry, ...batch]) expect(inputs.revocationOf(stream.issuer.address, item)).toBeDefined()
 })
 
+test('a revocation that overtakes its fact does not stop the stream: the fact takes its place, and is refused from then on', async () => {
+  const { world, stream } = await begin()
+  const fact = stream.add(FLIGHT, { delay: 1 })
+  const body = { revokes: fact.uid, of: 'attestation', reason: 'typing error' }
+  const revocation = stream.add(FLIGHT, body, { kind: 'revocation' })
+  for (const { node } of world.anchors)
+    world.deliver(node, node, { type: 'revocation', item: streamItemShape.toJson(revocation.item) })
+  await world.time.run(100)
+  expect(world.anchors[1]!.service.revocations.find(fact.uid)).toBeDefined()
+  expect(codeOf(await publish(world, [fact]))).toBe('receipt')
+  expect(codeOf(await publish(world, [revocation]))).toBe('receipt')
+  await world.time.run(500)
+  expect(codeOf(await publish(world, [fact], 2))).toBe('attestation.revoked')
+})
+
 test('a node receives nothing of what it does not follow, with a thousand subsets in the network', async () => {
   const { world, stream } = await begin({ followers: 3 })
   const other = new TestStream(`0x${'08'.repeat(32)}`)
@@ -305,6 +326,42 @@ test('a pruned stream keeps the last of each subset and every promised cursor, a
   expect(world.anchors[3]!.service.floor(stream.stream)).toBe(57n)
   world.cut.add(world.anchors[0]!.node)
   expect(codeOf(await publish(world, [stream.add('flight/1', { i: 61 })], 1))).toBe('receipt')
+})
+
+test('an entry that a disk changed comes back from the others, and no other one takes its place', async () => {
+  const logs: Ports['log'][] = []
+  const mended: LogEntry[] = []
+  const damaged: { stream: Bytes32; sequence: bigint }[] = []
+  const logOf = (store: Ports['store']): Ports['log'] => {
+    const log = storeLog(store)
+    const isSpoilt = logs.length === 2
+    logs.push(log)
+    if (!isSpoilt) return log
+    return {
+      ...log,
+      damaged: () => damaged,
+      mend: async (entries) => {
+        mended.push(...entries)
+        damaged.splice(0)
+      },
+    }
+  }
+  const { world, stream } = await begin({ logOf })
+  const entries = Array.from({ length: 5 }, (_, i) => stream.add(FLIGHT, { i }))
+  await publish(world, entries)
+  await world.time.run(500)
+  const other = stream.make(FLIGHT, { i: 1 }, { data: { sequence: 2n } })
+  damaged.push({ stream: stream.stream, sequence: 2n })
+  const packed = pack([encodeItem(other.item)])
+  world.deliver(world.anchors[0]!.node, world.anchors[2]!.node, {
+    type: 'stream-range',
+    stream: stream.stream,
+    subset: stream.stream,
+    packed,
+  })
+  expect(mended).toEqual([])
+  await world.time.run(1_000)
+  expect(mended).toEqual([logs[0]!.at(stream.stream, 2n)])
 })
 
 test('every bad input has its own code', async () => {

@@ -33,6 +33,7 @@ import {
   type StreamStatus,
   type SubsetState,
   streamNamed,
+  uidOf,
   urgentGap,
   type Verdict,
   type WireMessage,
@@ -48,7 +49,7 @@ import { Checkpointer } from './checkpointer.ts'
 import { drawOf } from './draw.ts'
 import { EarlyEntries } from './early-entries.ts'
 import { EntryDoor } from './entry-door.ts'
-import { HomeStreams } from './home-streams.ts'
+import { HomeStreams, logEntryOf } from './home-streams.ts'
 import { HOT_S, Keeper } from './keeper.ts'
 import { encodedOf, unpack } from './packing.ts'
 import { checkRun, Publisher } from './publisher.ts'
@@ -73,6 +74,8 @@ const WAITING_LIMIT = 4_096
 const GAP_LIMIT = 10_000
 /** A gap that was asked for so often in vain is forgotten: if it is one, heads tell of it again. */
 const ASKS_LIMIT = 12
+/** Damaged entries that are asked for at a time. */
+const MENDS_AT_A_TIME = 16
 /** Entries without a receipt that are stepped over to find the head of a subset. */
 const SUBSET_TAIL_LIMIT = 64
 
@@ -112,7 +115,12 @@ export class StreamService implements StreamReader {
     this.#post = post
     const { keccak } = ports.identity.crypto
     this.revocations = new RevocationBook(ports.store, keccak)
-    this.#door = new EntryDoor(ports, context, this.revocations)
+    this.#door = new EntryDoor(
+      ports,
+      context,
+      this.revocations,
+      (stream, sequence) => sequence > this.#streams.state(stream).certified,
+    )
     this.#streams = new HomeStreams(ports, keccak)
     this.#certifier = new Certifier(ports, context)
     this.#keeper = new Keeper(ports, { streams: this.#streams, hotS: context.parameters.hotS ?? HOT_S })
@@ -264,6 +272,12 @@ export class StreamService implements StreamReader {
       this.#waitingCount++
     }
     return 'waiting'
+  }
+
+  /** What waits here, by kind: all of it ends by itself. */
+  get waiting(): Readonly<Record<'publications' | 'journals' | 'early' | 'gaps', number>> {
+    const [publications, early] = [this.#publisher.size, this.#early.size]
+    return { publications, journals: this.#waitingCount, early, gaps: this.#gaps.size }
   }
 
   /** Streams that this anchor holds, those that moved last first. */
@@ -594,7 +608,7 @@ export class StreamService implements StreamReader {
 
   #takeRange(from: Address, { stream, proof }: Range, items: readonly StreamItem[]): void {
     const type = this.#door.typeOf(items[0]!)
-    if (!type || !this.#isHome(stream)) return
+    if (!type || !this.#isHome(stream) || this.#hasCome(stream, items.at(-1)!)) return
     const checkpointed = proof && this.#provenRange(stream, proof, items)
     const opened = checkpointed ?? this.#openRange(items)
     const certificate = this.#gaps.get(stream)?.certificate
@@ -606,9 +620,57 @@ export class StreamService implements StreamReader {
       this.#proveFork(rival)
       return void this.#giveUp(stream, entries.at(-1)!.data.sequence, certificate)
     }
+    this.#mend(stream, entries)
     this.#revokeFirst(entries, () =>
       this.#takeRun(from, { stream, entries, proven: proven !== undefined, certificate }),
     )
+  }
+
+  /** The last entry of a range is here already, and all before it with it: who was slow answers twice. */
+  #hasCome(stream: Bytes32, last: StreamItem): boolean {
+    const sequence = readData(last)?.sequence ?? 0n
+    if (sequence > this.#streams.state(stream).sequence || this.#ports.log.damaged().length > 0) return false
+    const { keccak } = this.#ports.identity.crypto
+    return this.#streams.placeAt(stream, sequence)?.uid === uidOf(last.attestation.message, keccak)
+  }
+
+  /** What the disk changed is asked for again, of anybody who holds the same. */
+  #askForDamaged(): void {
+    const damaged = this.#ports.log.damaged()
+    if (damaged.length === 0) return
+    const draw = drawOf(this.#ports.random)
+    const first = Math.floor(draw() * damaged.length)
+    for (const { stream, sequence } of [...damaged.slice(first), ...damaged.slice(0, first)].slice(
+      0,
+      MENDS_AT_A_TIME,
+    )) {
+      const others = this.#others(stream)
+      const other = others[Math.floor(draw() * others.length)]
+      const request = { stream, subset: stream, after: sequence - 1n, limit: 1, bytes: STREAM_RANGE_BYTES }
+      if (other) this.#post.send(other, { type: 'stream-request', ...request })
+    }
+  }
+
+  #mend(stream: Bytes32, entries: readonly OpenEntry[]): void {
+    const places = new Set(this.#ports.log.damaged().map((place) => `${place.stream}/${place.sequence}`))
+    const lost = entries.filter(
+      ({ data, uid }) => places.has(`${stream}/${data.sequence}`) && this.#uidAt(stream, data.sequence) === uid,
+    )
+    if (lost.length === 0) return
+    this.#ports.telemetry.log('warn', 'stream.mended', { stream, sequence: lost[0]!.data.sequence, count: lost.length })
+    this.#ports.log
+      .mend(lost.map(logEntryOf))
+      .catch((error) => this.#ports.telemetry.log('warn', 'stream.not_written', { stream, error }))
+  }
+
+  /** What stands at a place: as the log knows it without its bytes, or as the entry behind it says. */
+  #uidAt(stream: Bytes32, sequence: bigint): Bytes32 | undefined {
+    try {
+      const place = this.#streams.placeAt(stream, sequence)
+      return place?.uid ?? this.#streams.itemAt(stream, sequence + 1n)?.attestation.message.refUID
+    } catch {
+      return undefined // that one is damaged as well, and mended first
+    }
   }
 
   #takeRun(
@@ -629,10 +691,12 @@ export class StreamService implements StreamReader {
     const gap = this.#gaps.get(stream)
     taken.done.then(
       () => {
-        if (gap && this.#gaps.get(stream) === gap) this.#gaps.set(stream, { ...gap, gap: urgentGap(0), from })
+        // Only what is new leads to the next request: a repeated answer that did would be asked for without end.
+        const isNext = gap && this.#gaps.get(stream) === gap && taken.entries.length > 0
+        if (isNext) this.#gaps.set(stream, { ...gap, gap: urgentGap(0), from })
         this.#acknowledge(from, last)
         if (certificate) this.#certified(certificate)
-        this.#ask()
+        if (isNext) this.#ask()
       },
       (error: unknown) => this.#ports.telemetry.log('warn', 'stream.not_written', { stream, error }),
     )
@@ -656,6 +720,11 @@ export class StreamService implements StreamReader {
     const entries = checkRange({ stream, subset: stream }, range, this.#door.context(type))
     if (!accepted(entries)) {
       this.#ports.telemetry.log('warn', 'stream.range_refused', { stream, code: entries.code, ...entries.facts })
+      return undefined
+    }
+    // A proof stands for what was said, not for the signatures beside it: what others get from us must hold by itself.
+    if (this.#openRange(items).length < items.length) {
+      this.#ports.telemetry.log('warn', 'stream.range_refused', { stream, code: 'attestation.signature' })
       return undefined
     }
     this.#checkpointer.learn(certified)
@@ -741,6 +810,7 @@ export class StreamService implements StreamReader {
     const { retryMs } = this.#context.parameters
     const perBeat = Math.max(1, Math.round(BEAT_MS / retryMs))
     this.#ask()
+    this.#askForDamaged()
     this.#spreader.announce()
     this.#refuseEarly()
     this.#hurryTails()
@@ -958,9 +1028,10 @@ export class StreamService implements StreamReader {
   #forgetWaiting(): void {
     const now = this.#ports.clock.monotonic()
     for (const [key, waiting] of this.#waiting) {
-      if (waiting.some(({ until }) => until > now)) continue
-      this.#waiting.delete(key)
-      this.#waitingCount -= waiting.length
+      const left = waiting.filter(({ until }) => until > now)
+      if (left.length === 0) this.#waiting.delete(key)
+      else if (left.length < waiting.length) this.#waiting.set(key, left)
+      this.#waitingCount -= waiting.length - left.length
     }
   }
 

@@ -29,6 +29,8 @@ export type StreamWorldOptions = {
   readonly issuers: readonly Address[]
   readonly retention?: Retention
   readonly hotS?: bigint
+  /** Takes the place of the log on a store. */
+  readonly logOf?: (store: Ports['store']) => Ports['log']
 }
 type Anchor = { readonly node: Address; service: StreamService; readonly store: { current: Ports['store'] } }
 type FollowerNode = {
@@ -53,11 +55,13 @@ export class StreamWorld {
   observe: (message: object) => void = () => {}
   readonly #crypto: Awaited<ReturnType<typeof fastCrypto>>
   readonly #handlers = new Map<Address, (from: Address, message: unknown) => void>()
+  readonly #logOf: (store: Ports['store']) => Ports['log']
   #seed = 1
 
   private constructor(crypto: Awaited<ReturnType<typeof fastCrypto>>, options: StreamWorldOptions) {
     this.#crypto = crypto
     const { anchors = 4, followers = 0, issuers, retention = KEEP_ALL } = options
+    this.#logOf = options.logOf ?? storeLog
     const keys = Array.from({ length: anchors + followers }, (_, i) => keyOf(i + 1))
     this.membership = {
       epoch: 1n,
@@ -132,7 +136,7 @@ export class StreamWorld {
       },
       random: { bytes: (length: number) => Uint8Array.from({ length }, () => Math.floor(this.#draw() * 256)) },
       store,
-      log: storeLog(store),
+      log: this.#logOf(store),
       network: this.#network(signer.address),
       identity: { signer, crypto: this.#crypto.crypto },
       telemetry: {

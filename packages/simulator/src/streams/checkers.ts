@@ -77,8 +77,9 @@ export class StreamCheckers {
   readonly #read = new WeakMap<object, readonly Made[]>()
   /** Streams and epochs of which some honest anchor could prove a fork. */
   readonly forks = new Map<Bytes32, bigint>()
-  /** How far somebody can show that streams are certified: an honest anchor, or an issuer. */
-  readonly #known = new Map<Bytes32, bigint>()
+  /** How far an honest anchor can show that streams are certified, and how far their issuers have receipts. */
+  readonly #shownUpTo = new Map<Bytes32, bigint>()
+  readonly #receiptedUpTo = new Map<Bytes32, bigint>()
   receipts = 0
 
   constructor(options: Options) {
@@ -386,7 +387,7 @@ export class StreamCheckers {
     if (frozenAfter !== undefined) this.#frozen(anchor, stream, { epoch, certified, frozenAfter })
     if (certified === before) return
     anchor.certified.set(stream, certified)
-    this.#know(stream, reader.receipt(stream)?.receipt.sequence ?? 0n)
+    raise(this.#shownUpTo, stream, reader.receipt(stream)?.receipt.sequence ?? 0n)
     let cursor = before
     for (const { cursor: at, item } of reader.entries(stream, { after: before, limit: 64 })) {
       if (at !== ++cursor) this.fail('INV-ORDER', `${anchor.name} reads ${at} behind ${cursor - 1n}`)
@@ -441,7 +442,7 @@ export class StreamCheckers {
       }
     }
     const { stream, sequence } = made.at(-1)!.data
-    this.#know(stream, sequence)
+    raise(this.#receiptedUpTo, stream, sequence)
     this.#checkHolders('a receipt')
   }
 
@@ -457,16 +458,17 @@ export class StreamCheckers {
     return accepted(checkReceipt(certified, entry, { home: this.#home(entry.stream), domain, crypto }))
   }
 
-  /** How far it can be shown that a stream, or a subset, is certified: further than that it is between a liar and one anchor. */
+  /**
+   * How far a stream, or a subset, must be certified everywhere in the end. A liar may be the only one who has the receipt of an
+   * issuer; an issuer that goes on makes it known, one that forked does not.
+   */
   known(stream: Bytes32, subset: Bytes32 = stream): bigint {
-    const upTo = this.#known.get(stream) ?? 0n
+    const shown = this.#shownUpTo.get(stream) ?? 0n
+    const receipted = this.forks.has(stream) ? 0n : (this.#receiptedUpTo.get(stream) ?? 0n)
+    const upTo = shown > receipted ? shown : receipted
     if (subset === stream) return upTo
     const places = this.chains.of(stream).subsets.get(subset) ?? []
     return BigInt(places.filter((uid) => this.chains.made(uid)!.data.sequence <= upTo).length)
-  }
-
-  #know(stream: Bytes32, upTo: bigint): void {
-    if (upTo > (this.#known.get(stream) ?? 0n)) this.#known.set(stream, upTo)
   }
 
   /** How far an honest anchor's disk follows the certified chain. */
@@ -504,6 +506,10 @@ function watched(name: string): Watched {
     truncating: new Map(),
     certified: new Map(),
   }
+}
+
+function raise(places: Map<Bytes32, bigint>, stream: Bytes32, upTo: bigint): void {
+  if (upTo > (places.get(stream) ?? 0n)) places.set(stream, upTo)
 }
 
 function placeOf({ data: { stream, epoch, sequence } }: Made): string {

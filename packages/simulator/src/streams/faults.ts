@@ -5,8 +5,11 @@ import { HABITS, Liar } from './liar.ts'
 import type { Subscriber } from './subscriber.ts'
 import type { Actor, StreamWorld } from './world.ts'
 
-/** One anchor in so many seeds lies, and in half of these to the end. */
+/** In so many seeds an anchor lies, in half of these to the end. */
 const LIARS = 0.5
+/** In so many seeds a node is away until there are checkpoints of what it missed; and where a liar spoils ranges. */
+const LATE = 0.2
+const LATE_MS = { least: 6_500, most: 8_000 } as const
 
 /** Schedules faults until `untilMs`, then heals everything. At most one anchor is down, cut off, slow, full or lying at a time. */
 export class StreamFaults {
@@ -29,6 +32,8 @@ export class StreamFaults {
       duplication: draws.next() * 0.05,
       delayed: draws.next() * 0.08,
     }
+    const isLate = draws.chance(LATE) || world.liar?.has('wrong ranges')
+    if (isLate) this.#missMuch(draws.pick(draws.chance(0.5) ? world.honest : world.followers))
     world.time.at(400, () => this.#next())
     world.time.at(untilMs, () => this.#heal())
   }
@@ -107,6 +112,19 @@ export class StreamFaults {
     this.#weakAnchor = anchor
     run(anchor, () => {
       this.#weakAnchor = undefined
+    })
+  }
+
+  #missMuch(actor: Actor): void {
+    const { time } = this.#world
+    const isAnchor = actor.role === 'anchor'
+    if (isAnchor) this.#weakAnchor = actor
+    time.at(200 + this.#draws.next() * 800, () => {
+      this.#world.crash(actor)
+      time.at(this.#draws.between(LATE_MS.least, LATE_MS.most) - time.now, () => {
+        this.#world.start(actor)
+        if (isAnchor) this.#weakAnchor = undefined
+      })
     })
   }
 
@@ -192,12 +210,13 @@ export function chooseLiar(world: StreamWorld): void {
   const draws = drawsOf(world.seed, 'liar')
   if (!draws.chance(LIARS)) return
   const { signer } = draws.pick(world.anchors)
-  const count = draws.between(1, 4)
+  const count = draws.between(2, 5)
   const habits = new Set(Array.from({ length: count }, () => draws.pick(HABITS)))
   world.byzantine.add(signer.address)
   world.liar = new Liar({
     signer,
     draws,
+    now: () => world.time.now,
     domain: world.context.domain,
     keccak: world.keys.crypto.keccak,
     habits,

@@ -1,6 +1,14 @@
 /** A node that follows subsets: it applies entries in order, each once, as a journal of the home anchors lets it. */
 import type { EntryDoor, InputBuffer, Ports, RevocationBook, StreamService } from '@smartlayer/node'
-import { type Address, type Bytes32, encodeItem, faultsTolerated } from '@smartlayer/protocol'
+import {
+  type Address,
+  type Bytes32,
+  encodeItem,
+  faultsTolerated,
+  type Hasher,
+  type StreamItem,
+  uidOf,
+} from '@smartlayer/protocol'
 import type { Disk } from '../store.ts'
 import type { StreamCheckers } from './checkers.ts'
 import type { Made } from './writer.ts'
@@ -25,6 +33,7 @@ type Options = {
   readonly inputs: (onArrival: () => void) => InputBuffer
   readonly anchors: () => readonly Anchor[]
   readonly byzantine: ReadonlySet<Address>
+  readonly keccak: Hasher
   readonly checkers: StreamCheckers
   readonly note: (text: string) => void
 }
@@ -45,6 +54,15 @@ export class FollowerNode {
     for (const { stream, subset } of options.follows)
       this.#inputs.follow(stream, subset, cursorOn(options.disk, { stream, subset }))
     this.#tick()
+  }
+
+  /** True while the next entry here is one that is not certified at its place: a liar brought it, and no journal takes it. */
+  holdsRival({ stream, subset }: FollowedSubset): boolean {
+    const { disk, checkers } = this.#options
+    const after = cursorOn(disk, { stream, subset })
+    const item = this.#inputs.next(stream, subset, after)
+    const made = item && checkers.chains.signed(encodeItem(item))
+    return made !== undefined && checkers.chains.at(stream, after + 1n, subset) !== made.uid
   }
 
   #tick(): void {
@@ -79,6 +97,7 @@ export class FollowerNode {
     const item = this.#inputs.next(stream, subset, after)
     if (!item) return false
     const made = checkers.chains.signed(encodeItem(item))
+    if (!made) this.#checkUnsigned(item)
     const answer = made ? this.#journal(made) : 'other' // no journal takes what its issuer did not sign
     if (answer !== 'yes' || !made) {
       this.#pausedUntil.set(`${stream}/${subset}`, now + REFUSED_PAUSE_MS)
@@ -90,6 +109,14 @@ export class FollowerNode {
     moveCursor(disk, followed, after + 1n)
     this.#inputs.follow(stream, subset, after + 1n)
     return true
+  }
+
+  /** A liar may change the signature of what a checkpoint proves, but nothing of what was signed. */
+  #checkUnsigned({ attestation }: StreamItem): void {
+    const { checkers, name, keccak } = this.#options
+    if (!checkers.chains.made(uidOf(attestation.message, keccak))) {
+      checkers.fail('INV-ATTESTED', `${name} hands out an entry that its issuer never signed`)
+    }
   }
 
   /** What 2f + 1 home anchors would say to a journal entry with this input; a liar says yes to everything. */

@@ -84,6 +84,10 @@ export class Issuer {
     options.time.at(BEGIN_MS + options.draws.next() * 200, () => this.#work(this.#life))
   }
 
+  get name(): string {
+    return this.#options.name
+  }
+
   get stream(): Bytes32 {
     return this.#options.writer.stream
   }
@@ -96,6 +100,13 @@ export class Issuer {
 
   get pending(): number {
     return this.#outbox.length
+  }
+
+  /** It publishes nothing more. */
+  stop(): void {
+    if (this.done) this.#mode = 'over'
+    this.#isUp = false
+    this.#life++
   }
 
   /** The process ends; what it signed is on its disk, unless that is lost too. */
@@ -122,7 +133,9 @@ export class Issuer {
     const { time, draws, plan } = this.#options
     const isBusy = this.#mode !== 'publishing' || this.#opening !== undefined || this.#flights >= FLIGHT_LIMIT
     if (!isBusy && this.#signed < plan.entries) this.#signNext(life)
-    time.at(20 + draws.next() * 300, () => this.#work(life))
+    // Mostly in a hurry, so that much is on its way at once; with pauses in which the others catch up.
+    const pauseMs = draws.chance(0.12) ? 500 + draws.next() * 2_000 : 15 + draws.next() * 130
+    time.at(pauseMs, () => this.#work(life))
   }
 
   #signNext(life: number): void {
@@ -143,10 +156,12 @@ export class Issuer {
     return writer.revocation(batch ?? target.uid, batch ? 'batch' : 'attestation', subset)
   }
 
-  /** A fact that has its receipt. */
+  /** A fact that has its receipt, or is still on its way. */
   #revocable(): Made | undefined {
-    const facts = this.#done.filter(({ kind }) => kind === 'fact')
-    return facts.length > 0 ? this.#options.draws.pick(facts) : undefined
+    const { draws } = this.#options
+    const from = draws.chance(0.3) ? this.#outbox.flatMap(({ made }) => made) : this.#done
+    const facts = from.filter(({ kind }) => kind === 'fact')
+    return facts.length > 0 ? draws.pick(facts) : undefined
   }
 
   #sign(wanted: readonly Wanted[], life: number): void {

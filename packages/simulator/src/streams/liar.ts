@@ -17,6 +17,7 @@ import {
   type Struct,
   streamItemShape,
   toHex,
+  topicOf,
   uidOf,
 } from '@smartlayer/protocol'
 import type { Sent } from '../network.ts'
@@ -43,10 +44,15 @@ export const HABITS = [
 export type Habit = (typeof HABITS)[number]
 
 const MEMORY = 64
+/** How often one node gets spoilt ranges: a liar has no more bandwidth than others. */
+const SPOIL_MS = 150
+/** Who sends these may have missed something. */
+const LAGGING: ReadonlySet<string> = new Set(['stream-list-request', 'stream-request', 'follow'])
 
 type Options = {
   readonly signer: Signer
   readonly draws: Draws
+  readonly now: () => number
   readonly domain: Domain
   readonly keccak: Hasher
   readonly habits: ReadonlySet<Habit>
@@ -57,6 +63,9 @@ type Options = {
 export class Liar {
   readonly #options: Options
   readonly #memory: { readonly to: Address; readonly message: Sent }[] = []
+  readonly #proofs = new Map<string, Sent>()
+  readonly #spoiltAt = new Map<Address, number>()
+  readonly #followed = new Map<string, { readonly stream: Bytes32; readonly subset: Bytes32 }>()
   #network: Network | undefined
   /** While false it is as honest as it can still be. */
   isLying = true
@@ -170,7 +179,7 @@ export class Liar {
     const packed = (next: readonly StreamItem[]) => pack(next.map(encodeItem))
     const replaced = (change: (item: StreamItem) => StreamItem) =>
       packed(items.map((item, i) => (i === at ? change(item) : item)))
-    switch (draws.between(0, 8)) {
+    switch (message.proof && draws.chance(0.4) ? 9 : draws.between(0, 9)) {
       case 0:
         return { ...message, packed: replaced((item) => ({ ...item, body: `${item.body} ` })) }
       case 1:
@@ -194,9 +203,20 @@ export class Liar {
           packed: packed(items.map((item) => ({ ...item, body: `{"stolen":${at}}` }))),
           proof: undefined,
         }
-      default:
+      case 8:
         return { ...message, packed: replaced(withOtherAttester) }
+      default:
+        return {
+          ...message,
+          packed: packed([...items.slice(0, -1), ...items.slice(-1).map((item) => this.#invented(item))]),
+        }
     }
+  }
+
+  /** What the issuer might have said at this place; nothing but a signature, or a proof, tells that it did not. */
+  #invented(item: StreamItem): StreamItem {
+    const { attestation } = item
+    return { ...item, attestation: { ...attestation, message: { ...attestation.message, salt: this.#junk() } } }
   }
 
   /** A checkpoint with another root, as if a quorum had signed it. */
@@ -233,6 +253,7 @@ export class Liar {
 
   #hear(from: Address, message: Sent): void {
     if (!this.isLying) return
+    if (this.has('wrong ranges')) this.#seekProofs(from, message)
     if (message.type === 'publish') this.#hearEntries(from, message)
     if (message.type === 'checkpoint-proposal' && this.has('wrong checkpoints')) this.#cosign(from, message)
     if (this.has('repeats') && this.#options.draws.chance(0.05)) this.#repeat()
@@ -258,6 +279,26 @@ export class Liar {
     if (this.has('revokes early')) {
       for (const item of items) this.#say(everybody, { type: 'revocation', item: streamItemShape.toJson(item) })
     }
+  }
+
+  /** It gets itself ranges with their proofs, spoils them, and sends them to whoever may need one. */
+  #seekProofs(from: Address, message: Sent): void {
+    const { draws } = this.#options
+    if (message.type === 'follow') for (const interest of message.add) this.#followed.set(topicOf(interest), interest)
+    if (message.type === 'checkpoint') {
+      const { stream } = message.certified.checkpoint
+      const wanted = [...this.#followed.values()].filter((interest) => interest.stream === stream)
+      for (const { subset } of [{ subset: stream }, ...wanted]) {
+        this.#say([from], { type: 'stream-request', stream, subset, after: '0', limit: 1_024, bytes: 65_536 })
+      }
+    }
+    if (message.type === 'stream-range' && message.proof)
+      this.#proofs.set(`${message.stream}/${message.subset}`, message)
+    const now = this.#options.now()
+    const isSoon = now < (this.#spoiltAt.get(from) ?? 0) + SPOIL_MS
+    if (isSoon || !(LAGGING.has(message.type) || draws.chance(0.02))) return
+    this.#spoiltAt.set(from, now)
+    for (const range of this.#proofs.values()) this.#say([from], this.#wrongRange(range))
   }
 
   /** Signs without looking and without storing, and whatever else it signed for this place. */
@@ -299,12 +340,12 @@ export class Liar {
     })
   }
 
-  /** Signs the wrong ones too, and pretends that others did. */
+  /** Signs what it is shown, proposes something else itself, and pretends that others signed that. */
   #cosign(from: Address, message: Sent): void {
     const { checkpoint } = message
     this.#say([from], { type: 'checkpoint-signature', checkpoint, signature: this.#sign(StreamCheckpoint, checkpoint) })
-    const forged = this.#forged({ checkpoint, signatures: [] })
-    this.#say(this.#options.anchors, { type: 'checkpoint', certified: forged })
+    this.#say(this.#options.anchors, this.#wrongProposal(message))
+    this.#say(this.#options.anchors, { type: 'checkpoint', certified: this.#forged({ checkpoint, signatures: [] }) })
   }
 
   #repeat(): void {

@@ -14,6 +14,9 @@ export type StreamTotals = {
   readonly receipts: number
   readonly forks: number
   readonly epochs: number
+  /** Streams that stay where they are: their issuer lost its state (see `isContended`), or forked and gets no new epoch. */
+  readonly contended: number
+  readonly blocked: number
   readonly lies: number
   readonly crashes: number
   readonly partitions: number
@@ -32,8 +35,12 @@ export type SimulateStreamsOptions = SeriesOptions<StreamTotals> & {
 }
 
 const FAULTS_UNTIL_MS = 9_000
-const LIVENESS_MS = 20_000
+/** Followers say every 30 s again what they follow: whoever lost all else recovers by that. */
+const LIVENESS_MS = 35_000
 const LOOK_MS = 20
+/** Every so many seeds end with a rest, in which all that waits must end. */
+const QUIET_SEEDS = 10
+const QUIET_MS = 15_000
 const FOLLOWERS = 4
 const STREAMS = 2
 const FORKS = 0.35
@@ -43,6 +50,8 @@ const NO_TOTALS: StreamTotals = {
   receipts: 0,
   forks: 0,
   epochs: 0,
+  contended: 0,
+  blocked: 0,
   lies: 0,
   crashes: 0,
   partitions: 0,
@@ -87,12 +96,25 @@ async function runSeed(
   }
   if (!broken() && untilMs === undefined) {
     const [first] = open()
-    if (first) world.checkers.fail(first.invariant, `${LIVENESS_MS / 1000} s after healing: ${first.what}`)
+    const afterS = LIVENESS_MS / 1000
+    if (first) world.checkers.fail(first.invariant, `${afterS} s after healing: ${first.what}; ${standing(world)}`)
+    else if (seed % QUIET_SEEDS === 0) await checkRest(world, broken)
   }
-  if (process.env.STATES) debugStates(world)
   const { violation, trace } = world
   const totals = totalsOf(world, faults)
   return { seed, passed: !violation, trace: trace.hash, violation, lastEvents: [...trace.lastEvents], totals }
+}
+
+/** Nothing waits for ever: some seconds after the last request nothing is left of what was under way. */
+async function checkRest(world: StreamWorld, broken: () => boolean): Promise<void> {
+  for (const issuer of world.issuers) issuer.stop()
+  for (const follower of world.followers) world.crash(follower)
+  if (world.liar) world.liar.isLying = false
+  await world.time.run(world.time.now + QUIET_MS, broken)
+  for (const { name, service } of world.anchors) {
+    const left = Object.entries(service?.waiting ?? {}).filter(([, count]) => count > 0)
+    if (left.length > 0) world.checkers.fail('INV-BOUNDED', `${name} still keeps ${left.join(', ')}`)
+  }
 }
 
 /** At most one issuer forks. */
@@ -127,7 +149,7 @@ type Open = { readonly invariant: 'INV-LIVENESS' | 'INV-FORK' | 'INV-REVOKED'; r
 function* unsettled(world: StreamWorld, subscriber: Subscriber): Generator<Open> {
   for (const issuer of world.issuers) {
     const mayStay = world.checkers.forks.has(issuer.stream) || isContended(world, issuer)
-    if (!issuer.done && !mayStay) yield late(`an issuer waits for ${issuer.pending} receipts`)
+    if (!issuer.done && !mayStay) yield late(`${issuer.name} waits for ${issuer.pending} receipts`)
     yield* behindAnchors(world, issuer)
     yield* unprovenForks(world, issuer)
     yield* unknownRevocations(world, issuer)
@@ -143,11 +165,16 @@ function* unsettled(world: StreamWorld, subscriber: Subscriber): Generator<Open>
  * neither can get 2f + 1 receipts without the others. Nobody can tell then which of them a liar signed, so the stream stays.
  */
 function isContended(world: StreamWorld, { stream, epochs }: Issuer): boolean {
-  const next = world.checkers.known(stream) + 1n
-  const held = world.honest.map(({ signer }) => world.checkers.heldAt(signer.address, stream, next))
-  const free = held.filter((uid) => uid === undefined).length
-  const most = Math.max(...held.map((uid) => (uid ? held.filter((other) => other === uid).length : 0)))
-  return epochs > 0 && new Set(held.filter((uid) => uid)).size > 1 && most + free < QUORUM
+  if (epochs === 0) return false
+  for (let place = world.checkers.known(stream) + 1n; ; place++) {
+    const held = world.honest.map(({ signer }) => world.checkers.heldAt(signer.address, stream, place))
+    const uids = new Set(held.filter((uid) => uid !== undefined))
+    if (uids.size === 0) return false
+    if (uids.size === 1) continue
+    const free = held.filter((uid) => uid === undefined).length
+    const most = Math.max(...[...uids].map((uid) => held.filter((other) => other === uid).length))
+    return most + free < QUORUM
+  }
 }
 
 function* behindAnchors(world: StreamWorld, { stream }: Issuer): Generator<Open> {
@@ -192,13 +219,30 @@ function* unknownRevocations(world: StreamWorld, { stream }: Issuer): Generator<
 }
 
 function* behindFollowers(world: StreamWorld): Generator<Open> {
-  for (const { name, disk, follows } of world.followers) {
+  for (const { name, disk, follows, follower } of world.followers) {
     for (const { stream, subset } of follows) {
+      // Of two branches a liar may have shown the lost one first; the journal's refusal is what counts (`FollowerNode`).
+      if (world.checkers.forks.has(stream) && follower?.holdsRival({ stream, subset })) continue
       const length = world.checkers.known(stream, subset)
       const cursor = cursorOn(disk, { stream, subset })
       if (cursor < length) yield late(`${name} applied ${cursor} of ${length}`)
     }
   }
+}
+
+/** Where every anchor stands, for whoever looks for the reason. */
+function standing(world: StreamWorld): string {
+  return world.issuers
+    .map(({ name, stream }) => {
+      const anchors = world.anchors.map(({ name: anchor, service }) => {
+        const state = service?.state(stream)
+        if (!state) return `${anchor} down`
+        const { epoch, sequence, certified, frozenAfter } = state
+        return `${anchor} ${certified} of ${sequence} in epoch ${epoch}${frozenAfter === undefined ? '' : ' frozen'}`
+      })
+      return `${name}: ${anchors.join(', ')}`
+    })
+    .join('; ')
 }
 
 function late(what: string): Open {
@@ -207,12 +251,15 @@ function late(what: string): Open {
 
 function totalsOf(world: StreamWorld, { partitions }: StreamFaults): StreamTotals {
   const { network, checkers, issuers, time } = world
+  const waiting = issuers.filter(({ done }) => !done)
   const lengths = issuers.map(({ stream }) => checkers.chains.of(stream).places.length)
   return {
     entries: lengths.reduce((sum, length) => sum + length, 0),
     receipts: checkers.receipts,
     forks: checkers.forks.size,
     epochs: issuers.reduce((sum, { epochs }) => sum + epochs, 0),
+    contended: waiting.filter(({ stream }) => !checkers.forks.has(stream)).length,
+    blocked: waiting.filter(({ stream }) => checkers.forks.has(stream)).length,
     lies: world.liar?.lies ?? 0,
     crashes: world.crashes,
     partitions,
@@ -221,39 +268,4 @@ function totalsOf(world: StreamWorld, { partitions }: StreamFaults): StreamTotal
     events: time.events,
     virtualSeconds: Math.round(time.now / 1000),
   }
-}
-export function debugStates(world: StreamWorld): void {
-  for (const { stream } of world.issuers)
-    for (const a of world.anchors) {
-      const s = a.service?.state(stream)
-      const f = a.service?.fork(stream)
-      if (s)
-        console.log(
-          'STATE',
-          a.name,
-          stream.slice(0, 10),
-          'e',
-          s.epoch,
-          'seq',
-          s.sequence,
-          'head',
-          s.head.slice(0, 10),
-          'cert',
-          s.certified,
-          'frozen',
-          s.frozenAfter,
-          'cp',
-          a.service?.checkpoint(stream)?.checkpoint.size,
-          'fork',
-          !!f,
-          'chain',
-          world.checkers.chains.length(stream),
-          JSON.stringify(
-            a.service
-              ?.status(9)
-              .filter((x) => x.stream === stream)
-              .map((x) => x.state),
-          ),
-        )
-    }
 }

@@ -180,6 +180,7 @@ export class StreamWorld {
       inputs: (onArrival) => new InputBuffer(ports, this.context, { post, door, revocations }, onArrival),
       anchors: () => this.anchors,
       byzantine: this.byzantine,
+      keccak: this.keys.crypto.keccak,
       checkers: this.checkers,
       note: (text) => this.trace.note(this.time.now, text),
     })

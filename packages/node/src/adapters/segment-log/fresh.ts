@@ -21,6 +21,11 @@ export class Fresh {
     return this.#records.length
   }
 
+  /** Streams with entries here, in no order. */
+  get streams(): readonly Bytes32[] {
+    return [...this.#streams.keys()]
+  }
+
   add(records: readonly FreshRecord[]): void {
     for (const record of records) {
       this.#records.push(record)
