@@ -6,7 +6,7 @@ import { runStep } from './run.ts'
 type Counts = { readonly passed: number; readonly failed: number; readonly skipped: number }
 type Suite = { readonly name: string; readonly run: () => Promise<Counts> }
 
-const SIMULATED_SEEDS = { network: 20, streams: 200 } as const
+const SIMULATED_SEEDS = { network: 20, streams: 500 } as const
 
 const SUITES: readonly Suite[] = [
   { name: 'contracts', run: contracts },

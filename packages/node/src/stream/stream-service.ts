@@ -586,8 +586,8 @@ export class StreamService implements StreamReader {
       const random = others[Math.floor(draw() * others.length)]
       const asked = new Set([from ?? random, isWide(gap) ? random : undefined])
       asked.delete(undefined)
-      // Asked in vain, the tail that has no receipt may be what does not fit.
-      const after = certificate && isWide(gap) ? state.certified : state.sequence
+      // Asked in vain, the tail that has no receipt may be what does not fit; or the answer was lost, so in turns.
+      const after = certificate && gap.attempts % 2 === 1 ? state.certified : state.sequence
       const request = { stream, subset: stream, after, limit: STREAM_RANGE_LIMIT, bytes: STREAM_RANGE_BYTES }
       this.#post.sendAll([...asked] as Address[], { type: 'stream-request', ...request })
       this.#gaps.set(stream, { gap: askedAgain(gap, now, draw), known, from: undefined, certificate })
@@ -688,15 +688,14 @@ export class StreamService implements StreamReader {
     if (!last) return
     this.#noteMoved(stream)
     if (taken.entries.length > 0) this.#takeEarly(stream)
-    const gap = this.#gaps.get(stream)
     taken.done.then(
       () => {
         // Only what is new leads to the next request: a repeated answer that did would be asked for without end.
-        const isNext = gap && this.#gaps.get(stream) === gap && taken.entries.length > 0
-        if (isNext) this.#gaps.set(stream, { ...gap, gap: urgentGap(0), from })
+        const gap = taken.entries.length > 0 ? this.#gaps.get(stream) : undefined
+        if (gap) this.#gaps.set(stream, { ...gap, gap: urgentGap(0), from })
         this.#acknowledge(from, last)
         if (certificate) this.#certified(certificate)
-        if (isNext) this.#ask()
+        if (gap) this.#ask()
       },
       (error: unknown) => this.#ports.telemetry.log('warn', 'stream.not_written', { stream, error }),
     )

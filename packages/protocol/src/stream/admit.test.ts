@@ -82,10 +82,12 @@ test.each<[string, Candidate, StoredPlace | undefined, string]>([
   expect(offer(2, entry, stored)).toMatchObject({ verdict: 'ignore', code })
 })
 
-test('an entry of another epoch is refused, and only the next epoch may be opened', () => {
+test('an entry of another epoch is refused, and only a later epoch may be opened, within reach', () => {
   const later = entryAt(3n)
   expect(offer(2, { ...later, data: { ...later.data, epoch: 2n } })).toMatchObject({ code: 'stream.epoch' })
-  expect(offer(2, opening(3n, 3n))).toMatchObject({ code: 'stream.epoch' })
+  const { state } = streamOf(2)
+  expect(admit(state, EMPTY_SUBSET, { entry: opening(3n, 3n), stored: undefined })).toMatchObject({ verdict: 'accept' })
+  expect(offer(2, opening(3n, 66n))).toMatchObject({ code: 'stream.epoch' })
   expect(offer(2, opening(3n, 1n))).toMatchObject({ code: 'stream.epoch' })
 })
 

@@ -33,12 +33,15 @@ export function emptyStream(stream: Bytes32): StreamState {
   return { stream, epoch: 1n, sequence: 0n, head: ZERO_32, key: undefined, certified: 0n, frozenAfter: undefined }
 }
 
+/** Epochs that an opening may skip. */
+const EPOCH_JUMP_LIMIT = 64n
+
 export const EMPTY_SUBSET: SubsetState = { sequence: 0n, head: ZERO_32 }
 
 /**
  * Admits the next entry. `stored` is what this anchor already holds at the entry's place, if anything: the same UID again is
  * `stream.already_known` (the receipt is simply signed again), another one of the same epoch proves a fork. An `epoch` entry
- * opens the next epoch, also of a frozen stream, and never over the head of an entry that this anchor signed for.
+ * opens a later epoch, also of a frozen stream, and never over the head of an entry that this anchor signed for.
  */
 export function admit(
   state: StreamState,
@@ -49,7 +52,7 @@ export function admit(
   if (stored?.uid === uid) return ignore('stream.already_known', { sequence: data.sequence })
   if (stored && stored.epoch === data.epoch) return ignore('stream.fork', { sequence: data.sequence })
   const opens = kind === 'epoch'
-  if (data.epoch !== state.epoch + (opens ? 1n : 0n)) {
+  if (opens ? !mayOpen(data.epoch, state.epoch) : data.epoch !== state.epoch) {
     return ignore('stream.epoch', { current: state.epoch, got: data.epoch })
   }
   if (!opens && !entry.proven && state.frozenAfter !== undefined)
@@ -69,6 +72,14 @@ export function admit(
     state: opens ? { ...moved, epoch: data.epoch, key: entry.epoch?.key, frozenAfter: undefined } : moved,
     subset: { sequence: data.subSequence, head: uid },
   })
+}
+
+/**
+ * Mostly the next one. An issuer whose opening could not be taken, because it followed a head that was given up, opens a later
+ * epoch at the same place: so it never signs two entries for one.
+ */
+function mayOpen(epoch: bigint, current: bigint): boolean {
+  return epoch > current && epoch <= current + EPOCH_JUMP_LIMIT
 }
 
 /** Freezes the epoch of a stream whose issuer forked it: what has a receipt stays, nothing follows. */

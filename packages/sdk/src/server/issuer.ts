@@ -615,17 +615,18 @@ export class Issuer {
     })
   }
 
-  /** This epoch was opened before, and has no receipt: opening it twice at one place would be a fork. */
-  #isOpening({ epoch, sequence }: Basis): boolean {
+  /** The last opening at this place that was signed and has no receipt: signing another one of its epoch would be a fork. */
+  #openingAt({ epoch, sequence }: Basis): Pending | undefined {
     const pending = this.#outbox.state?.pending ?? []
-    return pending.some(({ data }) => data.epoch === epoch + 1n && data.sequence === sequence + 1n)
+    return pending.findLast(({ data }) => data.epoch > epoch && data.sequence === sequence + 1n)
   }
 
   /** Signs the entry that opens an epoch and, in it, what is to be signed again; all of that is one record of the outbox. */
   async #reopen({ basis, isForeign, body, again, why, job }: Reopening): Promise<void> {
     const { keccak } = this.#site.crypto
     const issuer = this.#parameters.issuer.address
-    if (this.#isOpening(basis)) return this.#flyAll()
+    const known = this.#openingAt(basis)
+    if (known?.item.attestation.message.refUID === basis.head) return this.#flyAll()
     const issuerSigner = this.#options.issuerSigner ?? this.#options.signer
     if (issuerSigner.address !== issuer) {
       throw SmartLayerError.of('stream.epoch_needed', { sequence: basis.sequence, reason: why })
@@ -644,7 +645,9 @@ export class Issuer {
     const state = this.#outbox.state
     const before = isForeign || !state ? undefined : headsBefore(state)
     const heads = await this.#headsOf([opening, ...entries], (subset) => before?.(subset))
-    const start = { epoch: basis.epoch + 1n, stream: { sequence: basis.sequence, head: basis.head }, heads }
+    // One that followed a head which was given up is left behind with its epoch.
+    const epoch = (known?.data.epoch ?? basis.epoch) + 1n
+    const start = { epoch, stream: { sequence: basis.sequence, head: basis.head }, heads }
     const opened = signGroup(this.#site, this.#parameters, {
       entries: [opening],
       start,

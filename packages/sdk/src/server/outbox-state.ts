@@ -195,7 +195,7 @@ function basisAfter({ now, stream, issuer }: OutboxState, { item, data, uid }: P
   const { attestation, body } = item
   const opens = data.kind === EPOCH_KIND
   const follows = data.sequence === now.sequence + 1n && attestation.message.refUID === now.head
-  if (data.stream !== stream || !follows || data.epoch !== now.epoch + (opens ? 1n : 0n)) {
+  if (data.stream !== stream || !follows || (opens ? data.epoch <= now.epoch : data.epoch !== now.epoch)) {
     malformed(`an entry that follows ${now.sequence}`)
   }
   const moved = { ...now, epoch: data.epoch, sequence: data.sequence, head: uid }

@@ -169,7 +169,7 @@ export class StreamCheckers {
       return this.fail('INV-ORDER', `${anchor.name} keeps ${subSequence} of a subset behind ${part.length}`)
     }
     const before = held.length > 0 ? this.chains.made(held.at(-1)!)!.data.epoch : 1n
-    if (epoch !== before + (made.kind === 'epoch' ? 1n : 0n)) {
+    if (made.kind === 'epoch' ? epoch <= before : epoch !== before) {
       return this.fail('INV-ORDER', `${anchor.name} keeps epoch ${epoch} behind ${before}`)
     }
     anchor.held.set(stream, held)

@@ -274,12 +274,16 @@ export class Issuer {
     // Once signed, an opening is sent until its place is certainly another's.
     const isOver = signed !== undefined && place.certified >= signed.data.sequence
     const epochs = signed && this.#subsetHead(writer.subset(EPOCH_SUBSET), signed.data.sequence)
-    if (signed && (!isOver || epochs === undefined || epochs.uid === signed.uid)) return later()
+    // One that followed a head which was given up is never taken: the next epoch is opened at its place.
+    const isBefore = signed && place.certified === signed.data.sequence - 1n && place.sequence === place.certified
+    const isLeft = isBefore && place.head !== signed.previous
+    if (signed && !isLeft && (!isOver || epochs === undefined || epochs.uid === signed.uid)) return later()
     const heads = this.#subsetHead(writer.subset(EPOCH_SUBSET), place.certified)
     if (!heads) return later()
     const { beginning } = writer
     const subsets = new Map([[writer.subset(EPOCH_SUBSET), heads]])
-    const before: Position = { ...beginning, epoch: place.epoch, sequence: place.sequence, uid: place.head, subsets }
+    const epoch = signed && signed.data.epoch > place.epoch ? signed.data.epoch : place.epoch
+    const before: Position = { ...beginning, epoch, sequence: place.sequence, uid: place.head, subsets }
     const { made, position } = writer.open(before, this.#reason, beginning.key)
     this.#position = position
     this.#opening = { made: [made], tries: 0 }
