@@ -7,6 +7,8 @@ type Counts = { readonly passed: number; readonly failed: number; readonly skipp
 type Suite = { readonly name: string; readonly run: () => Promise<Counts> }
 
 const SIMULATED_SEEDS = { network: 20, streams: 500 } as const
+/** Long enough for every fault once; `npm run soak:streams` goes on for ten minutes. */
+const SOAK_S = 60
 
 const SUITES: readonly Suite[] = [
   { name: 'contracts', run: contracts },
@@ -17,6 +19,18 @@ const SUITES: readonly Suite[] = [
   {
     name: 'story',
     run: () => counted('flight story on real processes', ['scripts/story.ts', '--json', '--port-base', '18700']),
+  },
+  {
+    name: 'soak',
+    run: () =>
+      counted('streams under faults on real processes', [
+        'scripts/soak-streams.ts',
+        '--seconds',
+        String(SOAK_S),
+        '--json',
+        '--port-base',
+        '16700',
+      ]),
   },
   { name: 'browser', run: browser },
 ]

@@ -6,6 +6,7 @@ import {
   type Bytes32,
   domainOf,
   type Hex,
+  isSmartLayerError,
   KEEP_ALL,
   type Member,
   type Membership,
@@ -31,6 +32,7 @@ import type { GossipHost, HostOptions, StartHost } from './gossip-host.ts'
 /** Below the ports that Linux gives to outgoing connections. */
 const PORT_BASE = 29_300
 const SETTLE_MS = 3_000
+const ATTEMPTS = 4
 const SILENT = { log: () => {}, count: () => {} }
 
 type Place = { readonly node: Address; readonly transportKey: Bytes32; readonly overlay: string }
@@ -64,7 +66,7 @@ export const startHost: StartHost = async (options) => {
       await setTimeout(SETTLE_MS)
     },
     async publish(number, items) {
-      await running.get(number)!.publish!(items)
+      await untilReceipted(() => running.get(number)!.publish!(items))
     },
     lose(share) {
       loss.share = share
@@ -214,4 +216,16 @@ function contextOf({ context, crypto }: HostOptions, membership: Membership): No
 
 function keyOf(number: number): Hex {
   return toHex(Uint8Array.from({ length: 32 }, (_, i) => (i === 31 ? number + 1 : 0x31)))
+}
+
+/** What an issuer does: an entry without a receipt in time is sent again. */
+async function untilReceipted(publish: () => Promise<unknown>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await publish()
+      return
+    } catch (error) {
+      if (!isSmartLayerError(error) || error.code !== 'stream.no_quorum' || attempt === ATTEMPTS) throw error
+    }
+  }
 }

@@ -32,7 +32,7 @@ import type { Ports } from '../ports/ports.ts'
 import { Serial } from '../serial.ts'
 import { callHandler } from './script-calls.ts'
 
-/** Committed entries that may wait to be executed; more are fetched again later. */
+/** How far behind the last executed entry others may wait; what is further is fetched again later. */
 const WAITING_LIMIT = 256
 const ROOTS_KEPT = 64
 
@@ -138,7 +138,8 @@ export class Replica {
     for (let hash = checked.value.hash; ; ) {
       const journaled = offered.get(hash)
       if (!journaled || journaled.entry.n <= this.#head.n) break
-      if (this.#waiting.size < WAITING_LIMIT) this.#waiting.set(journaled.entry.n, { journaled, hash })
+      const isNear = journaled.entry.n <= this.#head.n + BigInt(WAITING_LIMIT)
+      if (isNear) this.#waiting.set(journaled.entry.n, { journaled, hash })
       hash = journaled.entry.previous
     }
     this.#drain()
@@ -165,16 +166,17 @@ export class Replica {
       if (lowest > this.#head.n + 1n) this.#events.missing(this.#head.n + 1n)
     }
     this.#serial.run('execute', async () => {
-      for (let next = this.#waiting.get(this.#head.n + 1n); next; next = this.#waiting.get(this.#head.n + 1n)) {
+      while (this.#state) {
+        const next = this.#waiting.get(this.#head.n + 1n)
+        if (!next) break
+        // It may come once more while it is executed, so it is forgotten only afterwards.
+        await this.#execute(next.journaled, next.hash, this.#state)
         this.#waiting.delete(next.journaled.entry.n)
-        await this.#execute(next.journaled, next.hash)
       }
     })
   }
 
-  async #execute({ entry, input }: JournaledEntry, hash: Bytes32): Promise<void> {
-    const before = this.#state
-    if (!before) return
+  async #execute({ entry, input }: JournaledEntry, hash: Bytes32, before: InstanceState): Promise<void> {
     const { keccak } = this.#ports.identity.crypto
     const { rules } = this.token
     const checked = this.#check({ entry, input, before })

@@ -27,20 +27,25 @@ export class EarlyEntries {
     return []
   }
 
-  /** The run whose turn it is, taken out. */
+  /** The run whose turn it is, taken out, from this place on; what only repeats what is there already is forgotten. */
   next(stream: Bytes32, sequence: bigint): Early | undefined {
     const waiting = this.#waiting.get(stream)
-    const early = waiting?.get(sequence)
-    if (early) this.#drop(stream, waiting!, sequence)
-    return early
+    let found: Early | undefined
+    for (const [first, early] of waiting ?? []) {
+      const isCovered = first <= sequence && early.entries.at(-1)!.data.sequence < sequence
+      const isTurn = !found && first <= sequence && !isCovered
+      if (isTurn) found = { ...early, entries: early.entries.filter(({ data }) => data.sequence >= sequence) }
+      if (isTurn || isCovered) this.#drop(stream, waiting!, first)
+    }
+    return found
   }
 
-  /** Runs that wait since before a time, taken out. */
-  expired(before: number): readonly Early[] {
+  /** Runs that wait since before a time, taken out; those that `isKept` stay. */
+  expired(before: number, isKept: (early: Early) => boolean): readonly Early[] {
     const expired: Early[] = []
     for (const [stream, waiting] of this.#waiting) {
       for (const [sequence, early] of waiting) {
-        if (early.at >= before) continue
+        if (early.at >= before || isKept(early)) continue
         expired.push(early)
         this.#drop(stream, waiting, sequence)
       }

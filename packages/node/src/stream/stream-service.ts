@@ -47,7 +47,7 @@ import type { PostOffice } from '../wire/post-office.ts'
 import { Certifier } from './certifier.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { drawOf } from './draw.ts'
-import { EarlyEntries } from './early-entries.ts'
+import { type Early, EarlyEntries } from './early-entries.ts'
 import { EntryDoor } from './entry-door.ts'
 import { HomeStreams, logEntryOf } from './home-streams.ts'
 import { HOT_S, Keeper } from './keeper.ts'
@@ -74,6 +74,8 @@ const WAITING_LIMIT = 4_096
 const GAP_LIMIT = 10_000
 /** A gap that was asked for so often in vain is forgotten: if it is one, heads tell of it again. */
 const ASKS_LIMIT = 12
+/** Entries that wait for those before them, which others have, are kept so long. */
+const EARLY_BEHIND_MS = 5_000
 /** Damaged entries that are asked for at a time. */
 const MENDS_AT_A_TIME = 16
 /** Entries without a receipt that are stepped over to find the head of a subset. */
@@ -411,8 +413,13 @@ export class StreamService implements StreamReader {
 
   /** What came too early and is not followed up was no accident of the network: it is refused. */
   #refuseEarly(): void {
-    const before = this.#ports.clock.monotonic() - this.#context.parameters.retryMs
-    for (const { from, entries } of this.#early.expired(before)) {
+    const now = this.#ports.clock.monotonic()
+    // Others have what it follows: it waits until that is here as well.
+    const isBehind = ({ entries, at }: Early) => {
+      const { stream, sequence } = entries[0]!.data
+      return now - at < EARLY_BEHIND_MS && (this.#gaps.get(stream)?.known ?? 0n) >= sequence
+    }
+    for (const { from, entries } of this.#early.expired(now - this.#context.parameters.retryMs, isBehind)) {
       const { uid, data } = entries[0]!
       const next = this.#streams.state(data.stream).sequence + 1n
       this.#refuse(from, { code: 'stream.sequence_gap', facts: { next, got: data.sequence } }, uid)
@@ -439,7 +446,7 @@ export class StreamService implements StreamReader {
     const held = this.#streams.held.get(stream)
     if (held && sequence <= held.state.certified && this.#isHome(stream) && !this.#publisher.awaits(receipt.uid)) {
       // Who repeats what all others have finished is told so.
-      if (from !== this.#self && held.certificate) this.#tellOnce(from, stream)
+      if (from !== this.#self && held.certificate) this.#tellRepeating(from, receipt)
       return
     }
     const outcome = this.#certifier.count(from, receipt, signature)
@@ -454,16 +461,17 @@ export class StreamService implements StreamReader {
     }
   }
 
-  readonly #told = new Map<string, number>()
+  readonly #told = new Map<string, { readonly sequence: bigint; readonly at: number }>()
 
-  #tellOnce(to: Address, stream: Bytes32): void {
+  /** One late receipt is no sign of anything; the same one again is: that anchor does not know how far the others are. */
+  #tellRepeating(to: Address, { stream, sequence }: Receipt): void {
     const key = `${to}/${stream}`
     const now = this.#ports.clock.monotonic()
-    const first = this.#told.get(key)
+    const before = this.#told.get(key)
     if (this.#told.size > MOVED_LIMIT) this.#told.clear()
-    if (first === undefined || now - first > MOVED_MS) return void this.#told.set(key, now)
-    if (now - first < this.#context.parameters.retryMs / 2) return
-    this.#told.set(key, now)
+    if (before?.sequence === sequence && now - before.at < this.#context.parameters.retryMs / 2) return
+    this.#told.set(key, { sequence, at: now })
+    if (before?.sequence !== sequence || now - before.at > MOVED_MS) return
     const certified = this.receipt(stream)
     if (certified) return this.#post.send(to, { type: 'certified', certified })
     // What convinced us does not convince others: they get our own word for it again.
@@ -813,13 +821,13 @@ export class StreamService implements StreamReader {
     this.#spreader.announce()
     this.#refuseEarly()
     this.#hurryTails()
-    this.#flush()
     this.#forgetWaiting()
     if (this.#beats++ % perBeat === 0) this.#beat(Math.floor(this.#beats / perBeat))
     this.#timer = this.#ports.clock.after(retryMs, () => this.#tick())
   }
 
   #beat(beat: number): void {
+    this.#flush()
     this.#spreader.beat()
     this.#checkpointer.beat(this.#moved.keys())
     this.#keeper.beat()

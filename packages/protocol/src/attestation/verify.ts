@@ -49,14 +49,21 @@ export function rootCache(limit: number): RootCache {
 export function verifyAttestation(attestation: Attestation, options: VerifyOptions): Verdict<VerifiedAttestation> {
   const { domain, crypto } = options
   const { message, attester } = attestation
+  const known = verifiedBefore.get(attestation)
+  if (known?.domain === domain.separator) return accept(known.verified)
   if (message.version !== 2n) return reject('attestation.domain', { detail: `version ${message.version}` })
   const digest = attestDigest(message, domain, crypto.keccak)
   const refusal = attestation.batch
     ? notIncluded(digest, attester, attestation.batch, options)
     : notSigned(digest, attester, attestation.signature, crypto)
   if (refusal) return refusal
-  return accept({ attestation, uid: uidOf(message, crypto.keccak), digest } as VerifiedAttestation)
+  const verified = { attestation, uid: uidOf(message, crypto.keccak), digest } as VerifiedAttestation
+  verifiedBefore.set(attestation, { domain: domain.separator, verified })
+  return accept(verified)
 }
+
+/** What held once holds as long as the value lives: several rules ask about the same one, and a signature is costly. */
+const verifiedBefore = new WeakMap<Attestation, { readonly domain: Bytes32; readonly verified: VerifiedAttestation }>()
 
 /** Time window: not from the future, not over, and not longer than its schema allows. */
 export function checkWindow(
