@@ -1,61 +1,47 @@
-/** A home anchor's part in streams: it validates, stores, signs receipts, certifies with the others, spreads and repairs. */
+/** A home anchor's part in streams: it takes entries in, answers for them, and lets those with a receipt out. */
 import {
   type Address,
   type Attest,
   accepted,
-  askedAgain,
   type Bytes32,
   type CertifiedCheckpoint,
   type CertifiedReceipt,
-  checkCheckpoint,
-  checkRange,
-  checkReceipt,
   decodeItem,
   type ForkProof,
-  type Gap,
-  type Home,
-  homeOf,
-  INTEREST_LIMIT,
-  type Interest,
-  isWide,
   LINK_LIMIT,
   type OpenEntry,
-  openGap,
   type PublishRequest,
   type Receipt,
   type Refusal,
-  readData,
   SmartLayerError,
-  STREAM_RANGE_BYTES,
   STREAM_RANGE_LIMIT,
   type StreamItem,
   type StreamState,
   type StreamStatus,
   type SubsetState,
-  streamNamed,
-  uidOf,
-  urgentGap,
-  type Verdict,
-  type WireMessage,
   ZERO_32,
 } from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
 import type { Cancel } from '../ports/clock.ts'
 import type { Ports } from '../ports/ports.ts'
-import type { LogPlace } from '../ports/stream-log.ts'
 import type { PostOffice } from '../wire/post-office.ts'
+import { Alarms } from './alarms.ts'
+import { Certification } from './certification.ts'
 import { Certifier } from './certifier.ts'
 import { Checkpointer } from './checkpointer.ts'
-import { drawOf } from './draw.ts'
 import { type Early, EarlyEntries } from './early-entries.ts'
 import { EntryDoor } from './entry-door.ts'
-import { HomeStreams, logEntryOf } from './home-streams.ts'
+import { Heads } from './heads.ts'
+import { HomeStreams, type Taken } from './home-streams.ts'
+import { Homes } from './homes.ts'
 import { HOT_S, Keeper } from './keeper.ts'
-import { encodedOf, unpack } from './packing.ts'
+import { unpack } from './packing.ts'
 import { checkRun, Publisher } from './publisher.ts'
+import { ReceiptWaiters } from './receipt-waiters.ts'
+import { Repairer } from './repairer.ts'
 import { RevocationBook } from './revocation-book.ts'
 import { Snapshots } from './snapshots.ts'
-import { type Head, Spreader } from './spreader.ts'
+import { Spreader } from './spreader.ts'
 import type { ReadEntry, ReadRequest, StreamReader } from './stream-reader.ts'
 
 export const STREAM_PAGE_LIMIT = 64
@@ -64,51 +50,36 @@ const PAGE_BYTES = 256 * 1_024
 const MOVED_LIMIT = 10_000
 const MOVED_MS = 10_000
 const BEAT_MS = 1_000
-/** Other streams whose heads are told with each beat, one after another. */
-const SAMPLE = 16
-const FORKS_PER_BEAT = 4
-/** How often an anchor asks another one for all its heads, in beats; and at its start. */
-const LIST_BEATS = 30
 const WATCHER_LIMIT = 4_096
-const WAITING_LIMIT = 4_096
-const GAP_LIMIT = 10_000
-/** A gap that was asked for so often in vain is forgotten: if it is one, heads tell of it again. */
-const ASKS_LIMIT = 12
+/** Streams whose certificate and checkpoint are written down at a time. */
+const FLUSH_LIMIT = 256
 /** Entries that wait for those before them, which others have, are kept so long. */
 const EARLY_BEHIND_MS = 5_000
-/** Damaged entries that are asked for at a time. */
-const MENDS_AT_A_TIME = 16
-/** Entries without a receipt that are stepped over to find the head of a subset. */
-const SUBSET_TAIL_LIMIT = 64
 
 type ServicePorts = Pick<Ports, 'store' | 'log' | 'identity' | 'telemetry' | 'clock' | 'random'>
-type Range = Extract<WireMessage, { type: 'stream-range' }>
-/** `certificate` is for a place that is not here yet. */
-type KnownGap = { gap: Gap; known: bigint; from: Address | undefined; certificate: CertifiedReceipt | undefined }
 
 export class StreamService implements StreamReader {
   readonly revocations: RevocationBook
   readonly #ports: ServicePorts
   readonly #context: NodeContext
   readonly #post: PostOffice
+  readonly #homes: Homes
   readonly #door: EntryDoor
   readonly #streams: HomeStreams
-  readonly #certifier: Certifier
   readonly #publisher: Publisher
+  readonly #certification: Certification
   readonly #spreader: Spreader
+  readonly #heads: Heads
+  readonly #alarms: Alarms
+  readonly #repairer: Repairer
   readonly #checkpointer: Checkpointer
   readonly #keeper: Keeper
-  readonly #snapshots: Snapshots
+  readonly #early = new EarlyEntries()
+  readonly #waiters: ReceiptWaiters
   /** When a stream last moved here. */
   readonly #moved = new Map<Bytes32, number>()
-  readonly #early = new EarlyEntries()
-  readonly #gaps = new Map<Bytes32, KnownGap>()
   readonly #watchers = new Map<Bytes32, Set<() => void>>()
-  readonly #waiting = new Map<string, { readonly run: () => void; readonly until: number }[]>()
-  #waitingCount = 0
-  #sampleAfter: Bytes32 | undefined
-  #listing: Address | undefined
-  #beats = 0
+  #ticks = 0
   #timer: Cancel = () => {}
 
   constructor(ports: ServicePorts, context: NodeContext, post: PostOffice) {
@@ -116,28 +87,28 @@ export class StreamService implements StreamReader {
     this.#context = context
     this.#post = post
     const { keccak } = ports.identity.crypto
+    const homes = new Homes(ports, context)
+    this.#homes = homes
     this.revocations = new RevocationBook(ports.store, keccak)
-    this.#door = new EntryDoor(
-      ports,
-      context,
-      this.revocations,
-      (stream, sequence) => sequence > this.#streams.state(stream).certified,
-    )
-    this.#streams = new HomeStreams(ports, keccak)
-    this.#certifier = new Certifier(ports, context)
-    this.#keeper = new Keeper(ports, { streams: this.#streams, hotS: context.parameters.hotS ?? HOT_S })
+    this.#waiters = new ReceiptWaiters(ports.clock, 4 * context.parameters.retryMs)
+    const streams = new HomeStreams(ports, keccak)
+    this.#streams = streams
+    const isOpenAt = (stream: Bytes32, sequence: bigint) => sequence > streams.state(stream).certified
+    const door = new EntryDoor(ports, context, this.revocations, isOpenAt)
+    this.#door = door
+    const certifier = new Certifier(ports, context)
+    this.#keeper = new Keeper(ports, { streams, hotS: context.parameters.hotS ?? HOT_S })
     this.#checkpointer = new Checkpointer(ports, context, {
       post,
-      streams: this.#streams,
+      streams,
       certified: ({ checkpoint }) => this.#keeper.mark(checkpoint),
     })
     this.#publisher = new Publisher(ports, context, {
       post,
-      door: this.#door,
+      door,
       events: {
-        takeOwn: (entries) => this.#revokeFirst(entries, () => this.#take(this.#self, entries)),
-        signed: ({ data: { stream, epoch, sequence }, uid }) =>
-          this.#certifier.signed({ stream, epoch, sequence, uid }),
+        takeOwn: (entries) => this.#alarms.revokeFirst(entries, () => this.#take(homes.self, entries)),
+        signed: ({ data: { stream, epoch, sequence }, uid }) => certifier.signed({ stream, epoch, sequence, uid }),
         linksBetween: (entry, to) => this.#linksBetween(entry, to),
         certificateOf: (entry) => this.#certificateOf(entry),
       },
@@ -147,24 +118,69 @@ export class StreamService implements StreamReader {
       log: ports.log,
       events: {
         servedUpTo: (stream, to) => this.#servedUpTo(stream, to),
-        head: (interest) => this.#headOf(interest),
+        head: (interest) => this.#heads.of(interest),
         proof: (stream, sequence) => this.#checkpointer.proof(stream, sequence),
         checkpoint: (stream) => this.checkpoint(stream),
         promised: (peer, { stream, subset, after }) => this.#keeper.promise(stream, peer, { subset, after }),
       },
     })
-    this.#snapshots = new Snapshots(ports, {
+    this.#alarms = new Alarms(ports, {
       post,
-      door: this.#door,
+      door,
+      streams,
+      homes,
+      revocations: this.revocations,
+      followersOf: (stream) => this.#spreader.followersOf(stream),
+      frozen: (stream) => this.#wake(stream),
+    })
+    this.#repairer = new Repairer(ports, context, {
+      post,
+      door,
+      streams,
+      homes,
+      alarms: this.#alarms,
       checkpointer: this.#checkpointer,
-      mayServe: (stream, to) => this.#home(stream).anchors.includes(to),
-      installed: (stream) => {
-        this.#streams.reload(stream)
-        this.#noteMoved(stream)
-        this.#ask()
+      events: {
+        taken: (stream, taken) => this.#noteTaken(stream, taken),
+        durable: (from, last) => this.#certification.acknowledge(from, last),
+        certified: (certificate) => this.#certification.certified(certificate),
+        contradicted: (stream, upTo, certificate) => void this.#certification.giveUp(stream, upTo, certificate),
       },
     })
-    this.#listen()
+    this.#certification = new Certification(ports, context, {
+      post,
+      streams,
+      homes,
+      certifier,
+      publisher: this.#publisher,
+      repairer: this.#repairer,
+      released: (stream, from, to) => this.#release(stream, from, to),
+    })
+    this.#heads = new Heads(ports, {
+      post,
+      streams,
+      homes,
+      alarms: this.#alarms,
+      moved: () => this.#moved.keys(),
+      receipt: (stream) => this.receipt(stream),
+      behind: (stream, known, from) => this.#repairer.open(stream, known, from),
+    })
+    const snapshots = new Snapshots(ports, {
+      post,
+      door,
+      checkpointer: this.#checkpointer,
+      mayServe: (stream, to) => homes.of(stream).anchors.includes(to),
+      installed: (stream) => {
+        streams.reload(stream)
+        this.#noteMoved(stream)
+        this.#repairer.ask()
+      },
+    })
+    post.on('publish', (from, { packed }) => this.#receive(from, unpack(packed)))
+    post.on('stream-pruned', (from, { stream, certified }) => {
+      if (certified) this.#checkpointer.learn(certified)
+      if (homes.isOwn(stream) && streams.get(stream).state.sequence === 0n) snapshots.ask(from, stream)
+    })
   }
 
   /** Looks after what was under way when the node ended, and from then on after everything that moves. */
@@ -224,8 +240,7 @@ export class StreamService implements StreamReader {
   }
 
   receipt(stream: Bytes32): CertifiedReceipt | undefined {
-    const { certificate } = this.#streams.get(stream)
-    return certificate && this.#certifier.proven(certificate)
+    return this.#certification.receipt(stream)
   }
 
   checkpoint(stream: Bytes32): CertifiedCheckpoint | undefined {
@@ -261,25 +276,20 @@ export class StreamService implements StreamReader {
    */
   hasReceipt(entry: { stream: Bytes32; sequence: bigint; uid: Bytes32 }, run: () => void): 'yes' | 'waiting' | 'other' {
     const { stream, sequence, uid } = entry
-    if (!this.#isHome(stream)) return 'yes'
+    if (!this.#homes.isOwn(stream)) return 'yes'
     const { certified } = this.#streams.state(stream)
     if (sequence <= certified) {
       const place = this.#streams.placeAt(stream, sequence)
       return place && place.uid !== uid ? 'other' : 'yes'
     }
-    if (this.#waitingCount < WAITING_LIMIT) {
-      const key = `${stream}/${sequence}`
-      const until = this.#ports.clock.monotonic() + 4 * this.#context.parameters.retryMs
-      this.#waiting.set(key, [...(this.#waiting.get(key) ?? []), { run, until }])
-      this.#waitingCount++
-    }
+    this.#waiters.add(stream, sequence, run)
     return 'waiting'
   }
 
   /** What waits here, by kind: all of it ends by itself. */
   get waiting(): Readonly<Record<'publications' | 'journals' | 'early' | 'gaps', number>> {
-    const [publications, early] = [this.#publisher.size, this.#early.size]
-    return { publications, journals: this.#waitingCount, early, gaps: this.#gaps.size }
+    const [publications, journals] = [this.#publisher.size, this.#waiters.size]
+    return { publications, journals, early: this.#early.size, gaps: this.#repairer.size }
   }
 
   /** Streams that this anchor holds, those that moved last first. */
@@ -292,23 +302,6 @@ export class StreamService implements StreamReader {
   /** Counts a refusal of a home anchor for one of our pending entries. */
   refused(from: Address, uid: Bytes32, refusal: { code: string; facts: Record<string, unknown> }): void {
     this.#publisher.refused(from, uid, refusal)
-  }
-
-  #listen(): void {
-    const post = this.#post
-    post.on('publish', (from, { packed }) => this.#receive(from, unpack(packed)))
-    post.on('receipt', (from, { receipt, signature }) => this.#count(from, receipt, signature))
-    post.on('certified', (_, { certified }) => this.#learn(certified))
-    post.on('stream-range', (from, range) => this.#receiveRange(from, range))
-    post.on('stream-pruned', (from, pruned) => {
-      if (pruned.certified) this.#checkpointer.learn(pruned.certified)
-      const { state } = this.#streams.get(pruned.stream)
-      if (this.#isHome(pruned.stream) && state.sequence === 0n) this.#snapshots.ask(from, pruned.stream)
-    })
-    post.on('stream-heads', (from, { heads }) => this.#hear(from, heads))
-    post.on('stream-list-request', (from, { after }) => this.#list(from, after))
-    post.on('fork', (from, { first, second }) => this.#receiveFork(from, first, second))
-    post.on('revocation', (_, { item }) => this.#receiveRevocation(item))
   }
 
   // --- taking entries ---
@@ -327,7 +320,7 @@ export class StreamService implements StreamReader {
   #open(from: Address, items: readonly StreamItem[]): void {
     const entries: OpenEntry[] = []
     for (const item of items) {
-      const opened = this.#known(item) ?? this.#door.open(item)
+      const opened = this.#streams.known(item) ?? this.#door.open(item)
       if (!accepted(opened)) {
         this.#refuse(from, opened, ZERO_32)
         break
@@ -341,47 +334,31 @@ export class StreamService implements StreamReader {
       const { code, facts } = error as SmartLayerError
       return this.#refuse(from, { code, facts }, entries[0]!.uid)
     }
-    this.#revokeFirst(entries, () => this.#take(from, entries))
-  }
-
-  /** An entry that is under way here was opened before: a repetition costs no signature check. */
-  #known(item: StreamItem): Verdict<OpenEntry> | undefined {
-    const data = readData(item)
-    const entry = data && this.#streams.held.get(data.stream)?.recent.get(data.sequence)
-    return entry && sameEntry(entry.item, item) ? { verdict: 'accept', value: entry } : undefined
+    this.#alarms.revokeFirst(entries, () => this.#take(from, entries))
   }
 
   /** Decides, appends, and once it is on disk signs for the last entry of this message. */
   #take(from: Address, entries: readonly OpenEntry[]): void {
     const { stream } = entries[0]!.data
-    if (!this.#isHome(stream)) return
+    if (!this.#homes.isOwn(stream)) return
     const taken = this.#streams.take(stream, entries)
-    const held = this.#streams.get(stream)
-    const type = this.#door.typeOf(entries[0]!.item)
-    if (type && taken.entries.length > 0)
-      held.retention = this.#keeper.retentionOf(ownInputs(type.rules.inputs, entries[0]!))
-    if (taken.refusal) this.#explain(from, taken.refusal, entries.slice(entries.indexOf(taken.refusal.entry)))
-    const { last } = taken
+    const { last, refusal } = taken
+    if (refusal) this.#explain(from, refusal, entries.slice(entries.indexOf(refusal.entry)))
+    this.#noteTaken(stream, taken)
     if (!last) return
-    this.#noteMoved(stream)
     taken.done.then(
-      () => this.#acknowledge(from, last),
+      () => this.#certification.acknowledge(from, last),
       (error: unknown) => this.#notWritten(from, last, error),
     )
-    if (taken.entries.length > 0) this.#takeEarly(stream)
   }
 
-  /** The entry is on disk: our receipt goes to all home anchors, and to whoever brought the entry. */
-  #acknowledge(from: Address, { data, uid }: OpenEntry): void {
-    const { stream, epoch, sequence } = data
-    const isHere = this.#streams.placeAt(stream, sequence)?.uid === uid
-    if (!isHere || !this.#streams.maySign(data)) return // given up meanwhile, or something else before
-    const receipt: Receipt = { stream, epoch, sequence, uid, homeEpoch: this.#context.membership().epoch }
-    const signature = this.#certifier.sign(receipt)
-    const readers = new Set([...this.#home(stream).anchors, from])
-    readers.delete(this.#self)
-    this.#post.sendAll([...readers], { type: 'receipt', receipt, signature })
-    this.#count(this.#self, receipt, signature)
+  #noteTaken(stream: Bytes32, { entries, last }: Taken): void {
+    if (last) this.#noteMoved(stream)
+    const [first] = entries
+    if (!first) return
+    const type = this.#door.typeOf(first.item)
+    if (type) this.#streams.get(stream).retention = this.#keeper.retentionOf(ownInputs(type.rules.inputs, first))
+    this.#takeEarly(stream)
   }
 
   #notWritten(from: Address, { uid, data }: OpenEntry, error: unknown): void {
@@ -396,11 +373,11 @@ export class StreamService implements StreamReader {
     rest: readonly OpenEntry[],
   ): void {
     const { stream } = entry.data
-    if (decision.code === 'stream.fork') this.#proveFork(entry)
+    if (decision.code === 'stream.fork') this.#alarms.proveFork(entry)
     const isEarly =
       decision.code === 'stream.sequence_gap' && entry.data.sequence > this.#streams.state(stream).sequence + 1n
     if (!isEarly) return this.#refuse(from, decision, entry.uid)
-    this.#openGap(stream, entry.data.sequence - 1n, undefined)
+    this.#repairer.open(stream, entry.data.sequence - 1n, undefined)
     const late = this.#early.keep(from, rest, this.#ports.clock.monotonic())
     for (const each of late) this.#refuse(each.from, decision, each.entries[0]!.uid)
   }
@@ -417,7 +394,7 @@ export class StreamService implements StreamReader {
     // Others have what it follows: it waits until that is here as well.
     const isBehind = ({ entries, at }: Early) => {
       const { stream, sequence } = entries[0]!.data
-      return now - at < EARLY_BEHIND_MS && (this.#gaps.get(stream)?.known ?? 0n) >= sequence
+      return now - at < EARLY_BEHIND_MS && this.#repairer.knownOf(stream) >= sequence
     }
     for (const { from, entries } of this.#early.expired(now - this.#context.parameters.retryMs, isBehind)) {
       const { uid, data } = entries[0]!
@@ -429,7 +406,7 @@ export class StreamService implements StreamReader {
   /** An entry of a peer was refused. It goes back to the publisher, who settles when no quorum is possible any more. */
   #refuse(to: Address, refusal: { code: string; facts: object }, uid: Bytes32): void {
     const facts = JSON.stringify(refusal.facts, (_, value) => (typeof value === 'bigint' ? String(value) : value))
-    if (to === this.#self) return this.refused(to, uid, { code: refusal.code, facts: JSON.parse(facts) })
+    if (to === this.#homes.self) return this.refused(to, uid, { code: refusal.code, facts: JSON.parse(facts) })
     this.#post.send(to, {
       type: 'refused',
       instance: uid,
@@ -439,390 +416,35 @@ export class StreamService implements StreamReader {
     })
   }
 
-  // --- certifying ---
-
-  #count(from: Address, receipt: Receipt, signature: `0x${string}`): void {
-    const { stream, sequence } = receipt
-    const held = this.#streams.held.get(stream)
-    if (held && sequence <= held.state.certified && this.#isHome(stream) && !this.#publisher.awaits(receipt.uid)) {
-      // Who repeats what all others have finished is told so.
-      if (from !== this.#self && held.certificate) this.#tellRepeating(from, receipt)
-      return
-    }
-    const outcome = this.#certifier.count(from, receipt, signature)
-    if (outcome.outcome === 'two-faced') {
-      this.#ports.telemetry.log('warn', 'receipt.two_faced', { anchor: from, stream, sequence, other: outcome.other })
-    }
-    // Whoever brought it there may have ended before it came here.
-    const isFurther = outcome.outcome === 'counted' && sequence > (held?.state.sequence ?? 0n)
-    if (isFurther && this.#isHome(stream)) this.#openGap(stream, sequence, from)
-    if (outcome.outcome === 'certified') {
-      this.#certified({ receipt: outcome.receipt, signatures: outcome.signatures, links: [] })
-    }
-  }
-
-  readonly #told = new Map<string, { readonly sequence: bigint; readonly at: number }>()
-
-  /** One late receipt is no sign of anything; the same one again is: that anchor does not know how far the others are. */
-  #tellRepeating(to: Address, { stream, sequence }: Receipt): void {
-    const key = `${to}/${stream}`
-    const now = this.#ports.clock.monotonic()
-    const before = this.#told.get(key)
-    if (this.#told.size > MOVED_LIMIT) this.#told.clear()
-    if (before?.sequence === sequence && now - before.at < this.#context.parameters.retryMs / 2) return
-    this.#told.set(key, { sequence, at: now })
-    if (before?.sequence !== sequence || now - before.at > MOVED_MS) return
-    const certified = this.receipt(stream)
-    if (certified) return this.#post.send(to, { type: 'certified', certified })
-    // What convinced us does not convince others: they get our own word for it again.
-    const own = this.#ownReceipt(stream, this.#streams.state(stream).certified)
-    if (own) this.#post.send(to, { type: 'receipt', ...own })
-  }
-
-  /** Our signature for what we hold at a place, when there is nothing else that we signed for it. */
-  #ownReceipt(stream: Bytes32, sequence: bigint): { receipt: Receipt; signature: `0x${string}` } | undefined {
-    const place = this.#streams.placeAt(stream, sequence)
-    if (!place || !this.#streams.maySign({ stream, epoch: place.epoch, sequence })) return undefined
-    const homeEpoch = this.#context.membership().epoch
-    const receipt: Receipt = { stream, epoch: place.epoch, sequence, uid: place.uid, homeEpoch }
-    return { receipt, signature: this.#certifier.sign(receipt) }
-  }
-
-  /** Another anchor shows that 2f + 1 signed up to a place. */
-  #learn(certified: CertifiedReceipt): void {
-    const { receipt } = certified
-    if (certified.links.length > 0 || !this.#isHome(receipt.stream)) return
-    if (receipt.sequence <= this.#streams.state(receipt.stream).certified) return
-    const entry = { stream: receipt.stream, sequence: receipt.sequence, uid: receipt.uid }
-    const door = { domain: this.#context.domain, crypto: this.#ports.identity.crypto }
-    if (accepted(checkReceipt(certified, entry, { home: this.#home(receipt.stream), ...door })))
-      this.#certified(certified)
-  }
-
-  /** 2f + 1 home anchors hold everything up to this place: now it may leave, be journaled, and be answered for. */
-  #certified(certificate: CertifiedReceipt): void {
-    const { stream, sequence, uid } = certificate.receipt
-    const held = this.#isHome(stream) ? this.#streams.get(stream) : undefined
-    if (!held || sequence <= held.state.certified) return this.#answer(certificate)
-    const place = this.#streams.placeAt(stream, sequence)
-    if (place && place.uid !== uid) return void this.#giveUp(stream, sequence, certificate)
-    if (!place || sequence > held.durable)
-      return this.#openGap(stream, sequence, undefined, { urgent: !place, certificate })
-    const { from, to } = this.#streams.certify(stream, certificate)
-    this.#noteMoved(stream)
-    this.#release(stream, from, to)
-    this.#answer(certificate)
-  }
-
-  /** Issuers that wait here get the signatures, when they hold; until then more of them are counted. */
-  #answer(certificate: CertifiedReceipt): void {
-    const { stream, sequence, uid } = certificate.receipt
-    if (this.#publisher.awaitsAny(stream)) {
-      const proven = this.#certifier.proven(certificate)
-      if (proven) this.#publisher.certified(proven)
-    }
-    if (!this.#publisher.awaits(uid)) this.#certifier.settle(stream, sequence)
-  }
-
   /** Entries that have their receipt now. */
   #release(stream: Bytes32, from: bigint, to: bigint): void {
+    this.#noteMoved(stream)
     const entries: OpenEntry[] = []
     for (let sequence = from; sequence <= to && entries.length < STREAM_RANGE_LIMIT; sequence++) {
       const entry = this.#streams.get(stream).recent.get(sequence)
       if (entry) entries.push(entry)
     }
     this.#spreader.spread(entries)
-    for (const entry of entries) if (entry.revocation) this.#tellRevocation(entry)
+    for (const entry of entries) if (entry.revocation) this.#alarms.tellRevocation(entry)
     this.#streams.release(stream, to)
     this.#wake(stream)
-    for (let sequence = from; sequence <= to && this.#waiting.size > 0; sequence++) this.#run(`${stream}/${sequence}`)
+    this.#waiters.run(stream, from, to)
     this.#ports.telemetry.log('info', 'stream.certified', { stream, sequence: to })
   }
 
-  /** What this anchor holds is not what the others certified: its own tail never had a receipt and is dropped. */
-  async #giveUp(stream: Bytes32, upTo: bigint, certificate: CertifiedReceipt | undefined): Promise<void> {
-    this.#ports.telemetry.log('warn', 'stream.tail_given_up', {
-      stream,
-      from: this.#streams.state(stream).certified + 1n,
-    })
-    try {
-      await this.#streams.giveUpTail(stream)
-    } catch (error) {
-      return this.#ports.telemetry.log('error', 'stream.failed', { stream, error })
-    }
-    this.#openGap(stream, upTo, undefined, { urgent: true, certificate })
-  }
-
-  // --- repairing ---
-
-  #openGap(
-    stream: Bytes32,
-    known: bigint,
-    from: Address | undefined,
-    { urgent = false, certificate }: { urgent?: boolean; certificate?: CertifiedReceipt | undefined } = {},
-  ): void {
-    const now = this.#ports.clock.monotonic()
-    const before = this.#gaps.get(stream)
-    if (!before && this.#gaps.size >= GAP_LIMIT) return
-    const gap = before?.gap ?? (urgent ? urgentGap(now) : openGap(now, drawOf(this.#ports.random)))
-    this.#gaps.set(stream, {
-      gap,
-      known: before && before.known > known ? before.known : known,
-      from: from ?? before?.from,
-      certificate: newer(certificate, before?.certificate),
-    })
-    if (urgent) this.#ask()
-  }
-
-  /** Asks for every gap that is due. */
-  #ask(): void {
-    const now = this.#ports.clock.monotonic()
-    const draw = drawOf(this.#ports.random)
-    for (const [stream, { gap, known, from, certificate }] of this.#gaps) {
-      const { state, durable } = this.#streams.get(stream)
-      // Entries may all be here and only their certificate missing: then the others are told where we stand.
-      if (state.sequence >= known || durable < state.sequence) {
-        if (state.sequence >= known) this.#gaps.delete(stream)
-        continue
-      }
-      if (gap.askAt > now) continue
-      if (gap.attempts >= ASKS_LIMIT) {
-        this.#gaps.delete(stream)
-        continue
-      }
-      const others = this.#others(stream)
-      const random = others[Math.floor(draw() * others.length)]
-      const asked = new Set([from ?? random, isWide(gap) ? random : undefined])
-      asked.delete(undefined)
-      // Asked in vain, the tail that has no receipt may be what does not fit; or the answer was lost, so in turns.
-      const after = certificate && gap.attempts % 2 === 1 ? state.certified : state.sequence
-      const request = { stream, subset: stream, after, limit: STREAM_RANGE_LIMIT, bytes: STREAM_RANGE_BYTES }
-      this.#post.sendAll([...asked] as Address[], { type: 'stream-request', ...request })
-      this.#gaps.set(stream, { gap: askedAgain(gap, now, draw), known, from: undefined, certificate })
-    }
-  }
-
-  #receiveRange(from: Address, range: Range): void {
-    if (range.subset !== range.stream || !this.#home(range.stream).anchors.includes(from)) return
-    const items = unpack(range.packed)
-    const [first] = items
-    if (!first) return
-    if (this.#door.typeOf(first)) return this.#takeRange(from, range, items)
-    this.#door
-      .prepare(first.attestation.message.recipient)
-      .then(() => this.#takeRange(from, range, items))
-      .catch((error) => this.#ports.telemetry.log('warn', 'stream.not_taken', { stream: range.stream, error }))
-  }
-
-  #takeRange(from: Address, { stream, proof }: Range, items: readonly StreamItem[]): void {
-    const type = this.#door.typeOf(items[0]!)
-    if (!type || !this.#isHome(stream) || this.#hasCome(stream, items.at(-1)!)) return
-    const checkpointed = proof && this.#provenRange(stream, proof, items)
-    const opened = checkpointed ?? this.#openRange(items)
-    const certificate = this.#gaps.get(stream)?.certificate
-    const proven = checkpointed ?? (certificate && leadingTo(certificate.receipt, opened))
-    const entries = proven ?? opened
-    if (entries.length === 0) return
-    const rival = proven?.find(({ data, uid }) => (this.#streams.placeAt(stream, data.sequence)?.uid ?? uid) !== uid)
-    if (rival) {
-      this.#proveFork(rival)
-      return void this.#giveUp(stream, entries.at(-1)!.data.sequence, certificate)
-    }
-    this.#mend(stream, entries)
-    this.#revokeFirst(entries, () =>
-      this.#takeRun(from, { stream, entries, proven: proven !== undefined, certificate }),
-    )
-  }
-
-  /** The last entry of a range is here already, and all before it with it: who was slow answers twice. */
-  #hasCome(stream: Bytes32, last: StreamItem): boolean {
-    const sequence = readData(last)?.sequence ?? 0n
-    if (sequence > this.#streams.state(stream).sequence || this.#ports.log.damaged().length > 0) return false
-    const { keccak } = this.#ports.identity.crypto
-    return this.#streams.placeAt(stream, sequence)?.uid === uidOf(last.attestation.message, keccak)
-  }
-
-  /** What the disk changed is asked for again, of anybody who holds the same. */
-  #askForDamaged(): void {
-    const damaged = this.#ports.log.damaged()
-    if (damaged.length === 0) return
-    const draw = drawOf(this.#ports.random)
-    const first = Math.floor(draw() * damaged.length)
-    for (const { stream, sequence } of [...damaged.slice(first), ...damaged.slice(0, first)].slice(
-      0,
-      MENDS_AT_A_TIME,
-    )) {
-      const others = this.#others(stream)
-      const other = others[Math.floor(draw() * others.length)]
-      const request = { stream, subset: stream, after: sequence - 1n, limit: 1, bytes: STREAM_RANGE_BYTES }
-      if (other) this.#post.send(other, { type: 'stream-request', ...request })
-    }
-  }
-
-  #mend(stream: Bytes32, entries: readonly OpenEntry[]): void {
-    const places = new Set(this.#ports.log.damaged().map((place) => `${place.stream}/${place.sequence}`))
-    const lost = entries.filter(
-      ({ data, uid }) => places.has(`${stream}/${data.sequence}`) && this.#uidAt(stream, data.sequence) === uid,
-    )
-    if (lost.length === 0) return
-    this.#ports.telemetry.log('warn', 'stream.mended', { stream, sequence: lost[0]!.data.sequence, count: lost.length })
-    this.#ports.log
-      .mend(lost.map(logEntryOf))
-      .catch((error) => this.#ports.telemetry.log('warn', 'stream.not_written', { stream, error }))
-  }
-
-  /** What stands at a place: as the log knows it without its bytes, or as the entry behind it says. */
-  #uidAt(stream: Bytes32, sequence: bigint): Bytes32 | undefined {
-    try {
-      const place = this.#streams.placeAt(stream, sequence)
-      return place?.uid ?? this.#streams.itemAt(stream, sequence + 1n)?.attestation.message.refUID
-    } catch {
-      return undefined // that one is damaged as well, and mended first
-    }
-  }
-
-  #takeRun(
-    from: Address,
-    {
-      stream,
-      entries,
-      proven,
-      certificate,
-    }: { stream: Bytes32; entries: readonly OpenEntry[]; proven: boolean; certificate: CertifiedReceipt | undefined },
-  ): void {
-    const taken = this.#streams.take(stream, entries, { proven })
-    if (taken.refusal?.decision.code === 'stream.fork') this.#proveFork(taken.refusal.entry)
-    const { last } = taken
-    if (!last) return
-    this.#noteMoved(stream)
-    if (taken.entries.length > 0) this.#takeEarly(stream)
-    taken.done.then(
-      () => {
-        // Only what is new leads to the next request: a repeated answer that did would be asked for without end.
-        const gap = taken.entries.length > 0 ? this.#gaps.get(stream) : undefined
-        if (gap) this.#gaps.set(stream, { ...gap, gap: urgentGap(0), from })
-        this.#acknowledge(from, last)
-        if (certificate) this.#certified(certificate)
-        if (gap) this.#ask()
-      },
-      (error: unknown) => this.#ports.telemetry.log('warn', 'stream.not_written', { stream, error }),
-    )
-  }
-
-  #provenRange(
-    stream: Bytes32,
-    proof: NonNullable<Range['proof']>,
-    items: readonly StreamItem[],
-  ): readonly OpenEntry[] | undefined {
-    const { certified, siblings, peaks } = proof
-    const { crypto } = this.#ports.identity
-    const known = this.checkpoint(stream)
-    const isKnown = known !== undefined && known.checkpoint.root === certified.checkpoint.root
-    const checked = isKnown
-      ? ({ verdict: 'accept', value: certified.checkpoint } as const)
-      : checkCheckpoint(certified, { home: this.#home(stream), domain: this.#context.domain, crypto })
-    const type = this.#door.typeOf(items[0]!)
-    if (!accepted(checked) || !type) return undefined
-    const range = { items, checkpoint: certified.checkpoint, proof: { siblings, peaks } }
-    const entries = checkRange({ stream, subset: stream }, range, this.#door.context(type))
-    if (!accepted(entries)) {
-      this.#ports.telemetry.log('warn', 'stream.range_refused', { stream, code: entries.code, ...entries.facts })
-      return undefined
-    }
-    // A proof stands for what was said, not for the signatures beside it: what others get from us must hold by itself.
-    if (this.#openRange(items).length < items.length) {
-      this.#ports.telemetry.log('warn', 'stream.range_refused', { stream, code: 'attestation.signature' })
-      return undefined
-    }
-    this.#checkpointer.learn(certified)
-    return entries.value
-  }
-
-  /** Without a proof each entry stands for itself; the run ends before the first that does not hold. */
-  #openRange(items: readonly StreamItem[]): readonly OpenEntry[] {
-    const entries: OpenEntry[] = []
-    for (const item of items) {
-      const opened = this.#known(item) ?? this.#door.reopen(item)
-      if (!accepted(opened)) break
-      entries.push(opened.value)
-    }
-    return entries
-  }
-
-  // --- forks and revocations ---
-
-  #proveFork(rival: OpenEntry): void {
-    const { stream, sequence } = rival.data
-    const own = this.#streams.itemAt(stream, sequence)
-    if (own) this.#receiveFork(this.#self, own, rival.item)
-  }
-
-  /** Two entries for one place, both signed: the stream freezes, and everybody who follows it hears of it, once. */
-  #receiveFork(from: Address, first: StreamItem, second: StreamItem): void {
-    const stream = streamNamed(first)
-    if (!this.#isHome(stream)) return
-    const known = this.#streams.fork(stream)
-    if (known && known.epoch >= (readData(first)?.epoch ?? 0n)) return
-    const checked = this.#door.fork(first, second)
-    if (!accepted(checked)) return
-    const { epoch, sequence } = checked.value.first.data
-    this.#ports.telemetry.log('warn', 'stream.forked', { stream, epoch, sequence })
-    const readers = new Set([...this.#others(stream), ...this.#spreader.followersOf(stream)])
-    readers.delete(from)
-    this.#streams
-      .freeze(stream, { first, second }, epoch)
-      .then(() => {
-        this.#post.sendAll([...readers], { type: 'fork', first, second })
-        this.#wake(stream)
-      })
-      .catch((error) => this.#ports.telemetry.log('error', 'stream.failed', { stream, error }))
-  }
-
-  #revoke(entry: OpenEntry): void {
-    const { stream } = entry.data
-    this.revocations
-      .add(entry)
-      .then((isNew) => {
-        if (isNew) this.#tellRevocation(entry)
-      })
-      .catch((error) => this.#ports.telemetry.log('error', 'stream.failed', { stream, error }))
-  }
-
-  #tellRevocation({ item, revocation, data: { stream } }: OpenEntry): void {
-    this.#ports.telemetry.log('info', 'stream.revoked', { stream, uid: revocation?.revokes })
-    const readers = new Set([...this.#others(stream), ...this.#spreader.followersOf(stream)])
-    this.#post.sendAll([...readers], { type: 'revocation', item })
-  }
-
-  /** A revocation is kept before it stands in the stream: no crash leaves it there without effect. */
-  #revokeFirst(entries: readonly OpenEntry[], take: () => void): void {
-    const revoking = entries.filter(({ revocation }) => revocation !== undefined)
-    if (revoking.length === 0) return take()
-    Promise.all(revoking.map((entry) => this.revocations.add(entry)))
-      .then(take)
-      .catch((error) =>
-        this.#ports.telemetry.log('warn', 'stream.not_taken', { stream: entries[0]!.data.stream, error }),
-      )
-  }
-
-  /** An issuer's revocation counts as soon as it is seen: that it stands in the stream only makes it last. */
-  #receiveRevocation(item: StreamItem): void {
-    const opened = this.#door.reopen(item)
-    if (accepted(opened) && opened.value.revocation) this.#revoke(opened.value)
-  }
-
-  // --- heads ---
+  // --- time ---
 
   #tick(): void {
     const { retryMs } = this.#context.parameters
     const perBeat = Math.max(1, Math.round(BEAT_MS / retryMs))
-    this.#ask()
-    this.#askForDamaged()
+    this.#repairer.ask()
+    this.#repairer.askForDamaged()
     this.#spreader.announce()
     this.#refuseEarly()
     this.#hurryTails()
-    this.#forgetWaiting()
-    if (this.#beats++ % perBeat === 0) this.#beat(Math.floor(this.#beats / perBeat))
+    this.#waiters.forgetOld()
+    if (this.#ticks % perBeat === 0) this.#beat(this.#ticks / perBeat)
+    this.#ticks++
     this.#timer = this.#ports.clock.after(retryMs, () => this.#tick())
   }
 
@@ -831,8 +453,7 @@ export class StreamService implements StreamReader {
     this.#spreader.beat()
     this.#checkpointer.beat(this.#moved.keys())
     this.#keeper.beat()
-    this.#tellHeads()
-    if (beat % LIST_BEATS === 0) this.#askForList()
+    this.#heads.beat(beat)
     const now = this.#ports.clock.monotonic()
     for (const [stream, at] of this.#moved) {
       if (now - at <= MOVED_MS || this.#checkpointer.isBehind(stream)) continue
@@ -841,121 +462,27 @@ export class StreamService implements StreamReader {
     }
   }
 
-  /** Entries that wait for their receipt too long: our signature is said again, which the others answer. */
+  /** Entries that wait for their receipt too long: our signature is said again. */
   #hurryTails(): void {
     const now = this.#ports.clock.monotonic()
     for (const [stream, at] of this.#moved) {
       const held = this.#streams.held.get(stream)
       if (!held || held.durable <= held.state.certified || now - at < this.#context.parameters.retryMs) continue
-      const own = this.#ownReceipt(stream, held.durable)
-      if (!own) continue
-      this.#post.sendAll(this.#others(stream), { type: 'receipt', ...own })
-      this.#count(this.#self, own.receipt, own.signature)
-      this.#moved.set(stream, now)
+      if (this.#certification.repeat(stream, held.durable)) this.#moved.set(stream, now)
     }
-  }
-
-  /** Heads go to two other anchors: those that moved, and some of the rest, so that in time all are compared. */
-  #tellHeads(): void {
-    const sample = this.#ports.log.streams({ after: this.#sampleAfter, limit: SAMPLE })
-    this.#sampleAfter = sample.length < SAMPLE ? undefined : sample.at(-1)
-    const streams = new Set([...this.#moved.keys(), ...sample])
-    const heads = [...streams]
-      .slice(0, INTEREST_LIMIT)
-      .flatMap((stream) => this.#headOf({ stream, subset: stream }) ?? [])
-    if (heads.length === 0) return
-    const anchors = this.#anchors
-    const draw = drawOf(this.#ports.random)
-    const first = Math.floor(draw() * anchors.length)
-    const told = new Set([anchors[first], anchors[(first + 1) % anchors.length]])
-    for (const anchor of told)
-      if (anchor) this.#post.send(anchor, { type: 'stream-heads', heads, following: undefined })
-    if (anchors[first]) this.#tellForks(anchors[first], sample)
-  }
-
-  /** A proof that was lost on its way, or missed by who was away, comes again. */
-  #tellForks(to: Address, streams: readonly Bytes32[]): void {
-    const forks = streams.flatMap((stream) => this.#streams.fork(stream) ?? []).slice(0, FORKS_PER_BEAT)
-    for (const { proof } of forks) this.#post.send(to, { type: 'fork', ...proof })
-  }
-
-  /** Another anchor says how far streams reach: what is further there is asked for, what is further here is shown. */
-  #hear(from: Address, heads: readonly Head[]): void {
-    if (!this.#anchors.includes(from)) return
-    for (const { stream, subset, sequence } of heads) {
-      if (subset !== stream || !this.#isHome(stream)) continue
-      const { state, certificate } = this.#streams.get(stream)
-      if (sequence > state.sequence) this.#openGap(stream, sequence, from)
-      else if (sequence > state.certified) this.#askCertificate(from, stream)
-      else if (sequence < state.certified && certificate) {
-        const certified = this.#certifier.proven(certificate)
-        if (certified) this.#post.send(from, { type: 'certified', certified })
-      }
-    }
-    if (from === this.#listing && heads.length >= INTEREST_LIMIT) {
-      this.#post.send(from, { type: 'stream-list-request', after: heads.at(-1)!.stream })
-    }
-  }
-
-  /** More has its receipt there than is known here: they are shown where we stand, and their answer is the certificate. */
-  #askCertificate(from: Address, stream: Bytes32): void {
-    const nothing = { stream, subset: stream, epoch: 1n, sequence: 0n, uid: ZERO_32 }
-    const head = this.#headOf({ stream, subset: stream }) ?? nothing
-    this.#post.send(from, { type: 'stream-heads', heads: [head], following: undefined })
-  }
-
-  #askForList(): void {
-    const anchors = this.#anchors
-    this.#listing = anchors[Math.floor(drawOf(this.#ports.random)() * anchors.length)]
-    if (this.#listing) this.#post.send(this.#listing, { type: 'stream-list-request', after: ZERO_32 })
-  }
-
-  #list(to: Address, after: Bytes32): void {
-    if (!this.#anchors.includes(to)) return
-    const page = this.#ports.log.streams({ after: after === ZERO_32 ? undefined : after, limit: INTEREST_LIMIT })
-    const heads = page.flatMap((stream) => this.#headOf({ stream, subset: stream }) ?? [])
-    if (heads.length > 0) this.#post.send(to, { type: 'stream-heads', heads, following: undefined }, 'backfill')
-  }
-
-  /** The last place with a receipt, in the stream or in a subset. */
-  #headOf({ stream, subset }: Interest): Head | undefined {
-    const { certified } = this.#streams.state(stream)
-    if (certified === 0n) return undefined
-    if (subset === stream) {
-      const place = this.#streams.placeAt(stream, certified)
-      return place && { stream, subset, epoch: place.epoch, sequence: certified, uid: place.uid }
-    }
-    const place = this.#certifiedIn(stream, subset, certified)
-    return place && { stream, subset, epoch: place.epoch, sequence: place.subSequence, uid: place.uid }
-  }
-
-  /** The last entry of a subset that has its receipt: behind it there may be a tail that never gets one. */
-  #certifiedIn(stream: Bytes32, subset: Bytes32, certified: bigint): LogPlace | undefined {
-    let place = this.#ports.log.subsetHead(stream, subset)
-    for (let steps = 0; place && place.sequence > certified; steps++) {
-      const before = place.subSequence - 1n
-      if (before < 1n || steps >= SUBSET_TAIL_LIMIT) return undefined
-      const [entry]: readonly LogPlace[] = this.#ports.log.readSubset(stream, subset, {
-        after: before - 1n,
-        limit: 1,
-        bytes: 1,
-      })
-      place = entry?.subSequence === before ? entry : undefined
-    }
-    return place
   }
 
   // --- small things ---
 
   #servedUpTo(stream: Bytes32, to: Address): bigint {
     const { certified } = this.#streams.state(stream)
-    if (!this.#home(stream).anchors.includes(to)) return certified
+    if (!this.#homes.of(stream).anchors.includes(to)) return certified
     return this.#streams.held.get(stream)?.durable ?? this.#ports.log.head(stream)?.sequence ?? 0n
   }
 
   /** The newest certificate, when it stands for this entry too. */
   #certificateOf({ data: { stream, sequence }, uid }: OpenEntry): CertifiedReceipt | undefined {
-    const certificate = this.#isHome(stream) ? this.receipt(stream) : undefined
+    const certificate = this.#homes.isOwn(stream) ? this.receipt(stream) : undefined
     if (!certificate || certificate.receipt.sequence < sequence) return undefined
     return this.#streams.placeAt(stream, sequence)?.uid === uid ? certificate : undefined
   }
@@ -963,7 +490,7 @@ export class StreamService implements StreamReader {
   #linksBetween({ data, uid }: OpenEntry, to: Receipt): readonly Attest[] | undefined {
     const { stream, sequence } = data
     if (to.sequence - sequence > BigInt(LINK_LIMIT)) return undefined
-    if (this.#isHome(stream) && this.#streams.placeAt(stream, sequence)?.uid !== uid) return undefined
+    if (this.#homes.isOwn(stream) && this.#streams.placeAt(stream, sequence)?.uid !== uid) return undefined
     const links: Attest[] = []
     for (let place = sequence + 1n; place <= to.sequence; place++) {
       const item = this.#streams.itemAt(stream, place)
@@ -976,12 +503,12 @@ export class StreamService implements StreamReader {
   #statusOf(stream: Bytes32): StreamStatus {
     const { state, issuer, checkpoint, durable } = this.#streams.get(stream)
     const { epoch, sequence, head, certified, frozenAfter } = state
-    const gap = this.#gaps.get(stream)
+    const known = this.#repairer.knownOf(stream)
     const [name, reason] =
       frozenAfter !== undefined
         ? ['frozen', `its issuer signed two entries for one place; nothing is taken after ${frozenAfter}`]
-        : gap && gap.known > sequence
-          ? ['behind', `entries up to ${gap.known} are known elsewhere and asked for`]
+        : known > sequence
+          ? ['behind', `entries up to ${known} are known elsewhere and asked for`]
           : certified < durable
             ? ['certifying', `${durable - certified} entries wait for 2f + 1 receipts`]
             : ['live', 'everything here has its receipt']
@@ -1003,7 +530,7 @@ export class StreamService implements StreamReader {
 
   /** Certificates and checkpoints reach the disk a moment later than their entries: lost, they are gathered again. */
   #flush(): void {
-    const dirty = [...this.#streams.held].filter(([, held]) => held.dirty).slice(0, 256)
+    const dirty = [...this.#streams.held].filter(([, held]) => held.dirty).slice(0, FLUSH_LIMIT)
     if (dirty.length === 0) return
     const writes = dirty.map(([stream, held]) => {
       held.dirty = false
@@ -1023,48 +550,6 @@ export class StreamService implements StreamReader {
   #wake(stream: Bytes32): void {
     for (const wake of this.#watchers.get(stream) ?? []) wake()
   }
-
-  #run(key: string): void {
-    const waiting = this.#waiting.get(key)
-    if (!waiting) return
-    this.#waiting.delete(key)
-    this.#waitingCount -= waiting.length
-    for (const { run } of waiting) run()
-  }
-
-  #forgetWaiting(): void {
-    const now = this.#ports.clock.monotonic()
-    for (const [key, waiting] of this.#waiting) {
-      const left = waiting.filter(({ until }) => until > now)
-      if (left.length === 0) this.#waiting.delete(key)
-      else if (left.length < waiting.length) this.#waiting.set(key, left)
-      this.#waitingCount -= waiting.length - left.length
-    }
-  }
-
-  #isHome(stream: Bytes32): boolean {
-    return this.#home(stream).anchors.includes(this.#self)
-  }
-
-  #home(stream: Bytes32): Home {
-    return homeOf(stream, this.#context.membership(), this.#ports.identity.crypto.keccak)
-  }
-
-  #others(stream: Bytes32): readonly Address[] {
-    return this.#home(stream).anchors.filter((anchor) => anchor !== this.#self)
-  }
-
-  /** All other anchors. */
-  get #anchors(): readonly Address[] {
-    return this.#context
-      .membership()
-      .members.filter(({ role, node }) => role === 'anchor' && node !== this.#self)
-      .map(({ node }) => node)
-  }
-
-  get #self(): Address {
-    return this.#ports.identity.signer.address
-  }
 }
 
 /** The inputs that are declared for the stream of this entry. */
@@ -1073,21 +558,4 @@ function ownInputs<T extends { readonly issuer: Address; readonly lane: Bytes32 
   { issuer, lane }: OpenEntry,
 ): Record<string, T> {
   return Object.fromEntries(Object.entries(inputs).filter(([, rule]) => rule.issuer === issuer && rule.lane === lane))
-}
-
-/** Of two certificates of a stream the one that reaches further. */
-function newer(a: CertifiedReceipt | undefined, b: CertifiedReceipt | undefined): CertifiedReceipt | undefined {
-  return a && (!b || a.receipt.sequence > b.receipt.sequence) ? a : b
-}
-
-/** The entries up to the one that has this receipt, when their chain leads to it: the receipt stands for all of them. */
-function leadingTo({ uid }: Receipt, entries: readonly OpenEntry[]): readonly OpenEntry[] | undefined {
-  const at = entries.findIndex((entry) => entry.uid === uid)
-  const led = entries.slice(0, at + 1)
-  return at >= 0 && led.every((entry, i) => i === 0 || entry.previous === led[i - 1]!.uid) ? led : undefined
-}
-
-/** All that travels is the same: nothing new needs checking. */
-function sameEntry(a: StreamItem, b: StreamItem): boolean {
-  return Buffer.compare(encodedOf(a), encodedOf(b)) === 0
 }

@@ -5,6 +5,8 @@ const ADMIT = 'packages/protocol/src/stream/admit.ts'
 const FOLLOW = 'packages/protocol/src/stream/follow.ts'
 const RANGE = 'packages/protocol/src/stream/range.ts'
 const SERVICE = 'packages/node/src/stream/stream-service.ts'
+const CERTIFICATION = 'packages/node/src/stream/certification.ts'
+const REPAIRER = 'packages/node/src/stream/repairer.ts'
 const HOME = 'packages/node/src/stream/home-streams.ts'
 const CERTIFIER = 'packages/node/src/stream/certifier.ts'
 const CHECKPOINTER = 'packages/node/src/stream/checkpointer.ts'
@@ -36,15 +38,15 @@ export const STREAM_BUGS: readonly Bug[] = [
     name: 'certificate-without-its-signatures',
     edits: [
       edit(
-        SERVICE,
-        'if (accepted(checkReceipt(certified, entry, { home: this.#home(receipt.stream), ...door })))',
-        'if (accepted(checkReceipt(certified, entry, { home: this.#home(receipt.stream), ...door })) || true)',
+        CERTIFICATION,
+        'if (accepted(checked)) this.certified(certified)',
+        'if (accepted(checked) || true) this.certified(certified)',
       ),
     ],
   },
   {
     name: 'serve-what-has-no-receipt',
-    edits: [edit(SERVICE, 'if (!this.#home(stream).anchors.includes(to)) return certified', '')],
+    edits: [edit(SERVICE, 'if (!this.#homes.of(stream).anchors.includes(to)) return certified', '')],
   },
   {
     name: 'admit-whatever-comes-before',
@@ -82,7 +84,7 @@ export const STREAM_BUGS: readonly Bug[] = [
     name: 'range-without-its-proof',
     edits: [
       edit(RANGE, 'return accepted(included) ? accept(entries) : included', 'return accept(entries)'),
-      edit(SERVICE, 'if (this.#openRange(items).length < items.length) {', 'if (false as boolean) {'),
+      edit(REPAIRER, 'if (this.#openRange(items).length < items.length) {', 'if (false as boolean) {'),
     ],
   },
   {
