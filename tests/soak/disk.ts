@@ -17,7 +17,8 @@ import { join } from 'node:path'
 
 /** Names the kind of mounts that this process may make, in the process that the script started for them. */
 export const MOUNTS_VARIABLE = 'SMARTLAYER_SOAK_MOUNTS'
-const DISK_MB = 160
+/** A small disk has room for what a run of this length writes, and some more. */
+const DISK_MB = { least: 96, perSecond: 0.5 } as const
 const CHUNKS = [1_048_576, 65_536, 4_096, 512] as const
 const REFILL_MS = 50
 /** Bytes at the end of a segment that a tear may reach. */
@@ -34,9 +35,10 @@ export function namespaceFlags(): readonly string[] | undefined {
 }
 
 /** A small disk of its own at this folder. Call `unmount` before the folder is removed. */
-export function mountDisk(folder: string): void {
+export function mountDisk(folder: string, seconds: number): void {
+  const size = Math.ceil(DISK_MB.least + DISK_MB.perSecond * seconds)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  run('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MB}m,mode=700`, 'tmpfs', folder])
+  run('mount', ['-t', 'tmpfs', '-o', `size=${size}m,mode=700`, 'tmpfs', folder])
 }
 
 export function unmountDisk(folder: string): void {

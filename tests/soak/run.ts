@@ -75,7 +75,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
   const started = performance.now()
   const disks = process.env[MOUNTS_VARIABLE] === undefined ? [] : SMALL_DISKS
   rmSync(folder, { recursive: true, force: true })
-  for (const name of disks) mountDisk(join(folder, 'nodes', name))
+  for (const name of disks) mountDisk(join(folder, 'nodes', name), seconds)
   try {
     const network = await LocalNetwork.start({
       folder,

@@ -12,7 +12,9 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Bytes32 } from '@smartlayer/protocol'
+import { type BuildOptions, build } from 'esbuild'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { chain, dumpOf, idOf, type OpenLog, streamLogContract } from '../ports/stream-log.contract.ts'
@@ -50,6 +52,24 @@ function opener(options: SegmentLogOptions, { losesIndex = false } = {}): () => 
     }
     return open()
   }
+}
+
+test('its index takes in what was written ahead also where all of it is one bundle, as nodes run it', async () => {
+  const bundle = join(folder, 'log.mjs')
+  const entry = fileURLToPath(new URL('segment-log.ts', import.meta.url))
+  const common = { bundle: true, platform: 'node', format: 'esm', conditions: ['source'] } satisfies BuildOptions
+  await build({ entryPoints: [entry], outfile: bundle, ...common })
+  const bundled = (await import(bundle)) as { SegmentLog: typeof SegmentLog }
+  const log = await bundled.SegmentLog.open(join(folder, 'log'))
+  const sizeOfIndex = () => statSync(join(folder, 'log', 'index.db')).size
+  const before = sizeOfIndex()
+  for (const entries of inPieces(chain(idOf(1), Array(6_000).fill(1)), 500)) await log.append(entries)
+  await expect.poll(sizeOfIndex, { timeout: 10_000 }).toBeGreaterThan(before)
+  await log.close()
+})
+
+function inPieces<T>(values: readonly T[], size: number): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(values.length / size) }, (_, i) => values.slice(i * size, (i + 1) * size))
 }
 
 describe('one process', () => {

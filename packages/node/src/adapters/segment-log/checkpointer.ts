@@ -6,6 +6,17 @@ const RECORDS = 4_096
 const SAVES = 200
 /** The thread ends when it had nothing to do for this long. */
 const IDLE_MS = 10_000
+/** What the thread runs, as text: in a bundle there is no file of its own that it could be loaded from. */
+const PROGRAM = `
+const { DatabaseSync } = require('node:sqlite')
+const { parentPort, workerData } = require('node:worker_threads')
+const database = new DatabaseSync(workerData)
+database.exec('PRAGMA synchronous=NORMAL')
+const checkpoint = database.prepare('PRAGMA wal_checkpoint(PASSIVE)')
+parentPort.on('message', () => {
+  checkpoint.get()
+  parentPort.postMessage('done')
+})`
 
 export class Checkpointer {
   readonly #path: string
@@ -40,7 +51,7 @@ export class Checkpointer {
   }
 
   #start(): Worker {
-    const thread = new Worker(new URL('./checkpoint-thread.ts', import.meta.url), { workerData: this.#path })
+    const thread = new Worker(PROGRAM, { eval: true, workerData: this.#path })
     thread.unref()
     thread.on('message', () => {
       this.#isBusy = false
