@@ -52,7 +52,7 @@ const MOVED_MS = 10_000
 const BEAT_MS = 1_000
 const WATCHER_LIMIT = 4_096
 /** Streams whose certificate and checkpoint are written down at a time. */
-const FLUSH_LIMIT = 256
+const FLUSH_LIMIT = 1_024
 /** Entries that wait for those before them, which others have, are kept so long. */
 const EARLY_BEHIND_MS = 5_000
 
