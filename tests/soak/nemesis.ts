@@ -66,7 +66,11 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
   'torn tail': { isLoss: true, play: (nemesis, anchor) => nemesis.damage(anchor, (node) => nemesis.tear(node)) },
   'index deleted': { play: (nemesis, anchor) => nemesis.damage(anchor, dropIndex) },
-  'data wiped, keys kept': { isLoss: true, play: (nemesis, anchor) => nemesis.damage(anchor, wipe) },
+  'data wiped, keys kept': {
+    isLoss: true,
+    mayHit: (nemesis, anchor) => nemesis.mayForget(anchor),
+    play: (nemesis, anchor) => nemesis.forget(anchor),
+  },
 }
 
 export class Nemesis {
@@ -74,6 +78,7 @@ export class Nemesis {
   #started = 0
   readonly #stopped = new Set<string>()
   #addresses = new Map<string, Address>()
+  #forgetful: string | undefined
 
   constructor(arena: Arena) {
     this.#arena = arena
@@ -175,6 +180,19 @@ export class Nemesis {
     const done = how(this.#folderOf(anchor))
     await this.#arena.network.restart(anchor)
     return done
+  }
+
+  /**
+   * Streams come back to an anchor that lost them, journals of instances do not: for those it is one of the f that may be
+   * lost, until the end. So it is always the same one.
+   */
+  mayForget(anchor: string): boolean {
+    return this.#forgetful === undefined || this.#forgetful === anchor
+  }
+
+  forget(anchor: string): Promise<string> {
+    this.#forgetful = anchor
+    return this.damage(anchor, wipe)
   }
 
   tear(folder: string): string {

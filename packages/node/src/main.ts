@@ -38,7 +38,7 @@ import type { Egress } from './ports/egress.ts'
 import type { Ports } from './ports/ports.ts'
 import type { Sandbox } from './ports/sandbox.ts'
 import { ScriptBook } from './script/script-book.ts'
-import { ScriptStore } from './script/script-store.ts'
+import { keptContent, ScriptStore } from './script/script-store.ts'
 import { ServiceNode } from './service-node.ts'
 
 const PARENT_CHECK_MS = 1_000
@@ -101,7 +101,7 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
   }
   const scripts = new ScriptStore(store)
   const others = httpContent(() => anchorsOf(members.membership).filter((anchor) => anchor.node !== address))
-  const content = { get: async (cid: string) => (await scripts.get(cid)) ?? others.get(cid) }
+  const content = keptContent(scripts, others)
   const context: NodeContext = {
     networkId,
     domain: domainOf({ name: 'SmartLayer', version: '1', chainId, verifyingContract: registry }, keccak),

@@ -34,3 +34,16 @@ export class ScriptStore implements Content {
     return cid
   }
 }
+
+/** Content of this node, else of others, and kept from then on: what was used here is here after a restart, and for others. */
+export function keptContent(own: ScriptStore, others: Content): Content {
+  return {
+    async get(cid) {
+      const known = await own.get(cid)
+      if (known) return known
+      const bytes = await others.get(cid)
+      if (bytes) await own.put(bytes).catch(() => undefined) // there is no room for it: others are asked again
+      return bytes
+    },
+  }
+}

@@ -12,7 +12,6 @@ import {
   certifiedCheckpointShape,
   certifiedReceiptShape,
   certify,
-  decodeItem,
   EMPTY_SUBSET,
   EPOCH_SUBSET,
   emptyStream,
@@ -42,7 +41,7 @@ import { decodeJson, encodeJson } from '../election/record-store.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { Write } from '../ports/store.ts'
 import type { LogEntry, LogPlace } from '../ports/stream-log.ts'
-import { encodedOf } from './packing.ts'
+import { decodedOf, encodedOf } from './packing.ts'
 
 /** Streams kept in memory; the others are read again when something happens to them. */
 const HELD_LIMIT = 10_000
@@ -153,7 +152,7 @@ export class HomeStreams {
     const recent = this.#held.get(stream)?.recent.get(sequence)
     if (recent) return recent.item
     const entry = this.#ports.log.at(stream, sequence)
-    return entry && decodeItem(entry.bytes)
+    return entry && decodedOf(entry.bytes)
   }
 
   /** Decides on a run of entries of one stream and appends what fits. Stops at the first that does not. */
@@ -348,7 +347,7 @@ export class HomeStreams {
   #keyOf({ stream, epoch }: LogPlace): Address | undefined {
     const opening = epoch > 1n ? this.#ports.log.subsetHead(stream, this.#epochSubset) : undefined
     const entry = opening && this.#ports.log.at(stream, opening.sequence)
-    return entry && parseEpoch(decodeItem(entry.bytes).body)?.key
+    return entry && parseEpoch(decodedOf(entry.bytes).body)?.key
   }
 
   /** A stream to which nothing happens leaves memory; what is known of it is on disk. True when it left. */

@@ -1,5 +1,6 @@
 /** Many entries as one text: their binary forms one after another with a length before each, in base64. */
 import {
+  type Decoders,
   decodeItem,
   encodeItem,
   ITEM_LIMIT,
@@ -34,6 +35,11 @@ export function encodedOf(item: StreamItem): Uint8Array {
 
 const encoded = new WeakMap<StreamItem, Uint8Array>()
 
+/** The entry of a binary form. Throws as `decodeItem`. */
+export function decodedOf(bytes: Uint8Array): StreamItem {
+  return decodeItem(bytes, DECODERS)
+}
+
 /** Throws `message.malformed` or `message.too_large` for anything else than whole entries within the limits. */
 export function unpack(text: string): readonly StreamItem[] {
   const bytes = Buffer.from(text, 'base64')
@@ -43,7 +49,7 @@ export function unpack(text: string): readonly StreamItem[] {
     const size = bytes.readUInt32BE(at)
     const end = at + HEADER + size
     if (size > ITEM_LIMIT || end > bytes.length) malformed()
-    items.push(decodeItem(bytes.subarray(at + HEADER, end), decodeText))
+    items.push(decodedOf(bytes.subarray(at + HEADER, end)))
     at = end
   }
   return items
@@ -51,12 +57,15 @@ export function unpack(text: string): readonly StreamItem[] {
 
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function decodeText(bytes: Uint8Array): string | undefined {
-  try {
-    return strict.decode(bytes)
-  } catch {
-    return undefined // not UTF-8
-  }
+const DECODERS: Decoders = {
+  text(bytes) {
+    try {
+      return strict.decode(bytes)
+    } catch {
+      return undefined // not UTF-8
+    }
+  },
+  hex: (bytes) => `0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')}`,
 }
 
 function malformed(): never {

@@ -4,13 +4,13 @@ import {
   type Attestation,
   type Bytes32,
   batchUidOf,
-  decodeItem,
   encodeItem,
   type Hasher,
   type OpenEntry,
   type StreamItem,
 } from '@smartlayer/protocol'
 import type { Store } from '../ports/store.ts'
+import { decodedOf } from './packing.ts'
 
 const PREFIX = 'revoked/'
 /** Revocations kept by a node; beyond it the oldest stay on disk and the rest is refused, with a log line. */
@@ -78,7 +78,7 @@ export class RevocationBook {
   #read(key: string): StreamItem | undefined {
     if (!this.#known.has(key)) return undefined
     const bytes = this.#store.get(PREFIX + key)
-    return bytes && decodeItem(bytes)
+    return bytes && decodedOf(bytes)
   }
 
   #note(key: string): void {

@@ -6,7 +6,6 @@ import {
   type Bytes32,
   type CertifiedCheckpoint,
   type CertifiedReceipt,
-  decodeItem,
   type ForkProof,
   LINK_LIMIT,
   type OpenEntry,
@@ -35,7 +34,7 @@ import { Heads } from './heads.ts'
 import { HomeStreams, type Taken } from './home-streams.ts'
 import { Homes } from './homes.ts'
 import { HOT_S, Keeper } from './keeper.ts'
-import { unpack } from './packing.ts'
+import { decodedOf, unpack } from './packing.ts'
 import { checkRun, Publisher } from './publisher.ts'
 import { ReceiptWaiters } from './receipt-waiters.ts'
 import { Repairer } from './repairer.ts'
@@ -234,7 +233,7 @@ export class StreamService implements StreamReader {
         throw SmartLayerError.of('stream.pruned', { floor: cursor - 1n, asked: after })
       }
       if (entry.sequence > certified) break
-      entries.push({ cursor, item: decodeItem(entry.bytes) })
+      entries.push({ cursor, item: decodedOf(entry.bytes) })
     }
     return entries
   }

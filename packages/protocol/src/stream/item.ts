@@ -32,12 +32,16 @@ export function encodeItem(item: StreamItem): Uint8Array {
   return writer.done()
 }
 
-/** UTF-8 bytes as text, or undefined when they are not well-formed; platforms have a faster one than ours. */
-export type DecodeText = (bytes: Uint8Array) => string | undefined
+/** How bytes become text; platforms have faster ways than ours. */
+export type Decoders = {
+  /** UTF-8 bytes as text, or undefined when they are not well-formed. */
+  readonly text: (bytes: Uint8Array) => string | undefined
+  readonly hex: (bytes: Uint8Array) => Hex
+}
 
 /** Reads one entry. Throws `message.malformed` for anything but exactly one whole entry within the limits. */
-export function decodeItem(bytes: Uint8Array, decodeText: DecodeText = textOf): StreamItem {
-  const reader = new Reader(bytes, decodeText)
+export function decodeItem(bytes: Uint8Array, decoders: Decoders = { text: textOf, hex: toHex }): StreamItem {
+  const reader = new Reader(bytes, decoders)
   if (reader.byte() !== VERSION) malformed('version')
   const item = readItem(reader)
   if (!reader.atEnd) malformed('end')
@@ -159,14 +163,14 @@ class Writer {
 
 class Reader {
   readonly #bytes: Uint8Array
-  readonly #decodeText: DecodeText
+  readonly #decoders: Decoders
   #at = 0
 
-  constructor(bytes: Uint8Array, decodeText: DecodeText) {
+  constructor(bytes: Uint8Array, decoders: Decoders) {
     if (bytes.length > ITEM_LIMIT)
       throw SmartLayerError.of('message.too_large', { limit: ITEM_LIMIT, what: 'an entry' })
     this.#bytes = bytes
-    this.#decodeText = decodeText
+    this.#decoders = decoders
   }
 
   get atEnd(): boolean {
@@ -174,11 +178,14 @@ class Reader {
   }
 
   byte(): number {
-    return this.#take(1)[0]!
+    return this.uint(1)
   }
 
   uint(size: number): number {
-    return this.#take(size).reduce((value, byte) => value * 256 + byte, 0)
+    const end = this.#end(size)
+    let value = 0
+    for (; this.#at < end; this.#at++) value = value * 256 + this.#bytes[this.#at]!
+    return value
   }
 
   bigint(): bigint {
@@ -187,22 +194,26 @@ class Reader {
   }
 
   hex(size: number): Hex {
-    return toHex(this.#take(size))
+    return this.#decoders.hex(this.#take(size))
   }
 
   /** UTF-8 text; what is not UTF-8, or too long, is refused. */
   text(size: number): string {
-    const value = this.#decodeText(this.#take(size))
+    const value = this.#decoders.text(this.#take(size))
     if (value === undefined || value.length > BODY_LIMIT) return malformed('body')
     return value
   }
 
   #take(size: number): Uint8Array {
-    const end = this.#at + size
-    if (end > this.#bytes.length) malformed('length')
+    const end = this.#end(size)
     const part = this.#bytes.subarray(this.#at, end)
     this.#at = end
     return part
+  }
+
+  #end(size: number): number {
+    const end = this.#at + size
+    return end > this.#bytes.length ? malformed('length') : end
   }
 }
 
