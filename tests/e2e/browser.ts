@@ -1,5 +1,6 @@
 /** The story in headless Chromium: consent, the verified banner, the delay, and replicas that change in the Control Room. */
 import { mkdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Gateway, resetNetwork } from '@smartlayer/cli'
@@ -10,6 +11,7 @@ import { CHROMIUM } from '../../scripts/chromium.ts'
 const PORT_BASE = 19_700
 const folder = join(tmpdir(), 'smart-layer-browser')
 const pictures = join(tmpdir(), 'smart-layer-pictures')
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -20,6 +22,9 @@ const FLAGS = [
   '--disable-sync',
 ]
 
+type Axe = {
+  run(): Promise<{ violations: readonly { id: string; nodes: readonly { target: readonly string[] }[] }[] }>
+}
 type Step = { readonly name: string; readonly run: () => Promise<void> }
 
 async function open(browser: Browser, url: string, errors: string[]): Promise<Page> {
@@ -28,6 +33,16 @@ async function open(browser: Browser, url: string, errors: string[]): Promise<Pa
   page.on('pageerror', (error) => errors.push(`${url}: ${error.message}`))
   await page.goto(url)
   return page
+}
+
+/** Contrast, names, roles, order: what a machine can tell of WCAG 2.2 A and AA. */
+async function expectAccessible(page: Page): Promise<void> {
+  await page.addScriptTag({ path: AXE })
+  const found = await page.evaluate(async () => {
+    const { violations } = await (globalThis as unknown as { axe: Axe }).axe.run()
+    return violations.map(({ id, nodes }) => `${id} at ${nodes.map(({ target }) => target.join(' ')).join(', ')}`)
+  })
+  if (found.length > 0) throw new Error(`${page.url()}: ${found.join('; ')}`)
 }
 
 function stepsOf(browser: Browser, demo: FlightDemo, errors: string[]): readonly Step[] {
@@ -71,6 +86,27 @@ function stepsOf(browser: Browser, demo: FlightDemo, errors: string[]): readonly
       async run() {
         const hotel = await open(browser, demo.urls.hotel, errors)
         await hotel.getByRole('heading', { name: 'Rebookings: 1' }).waitFor()
+      },
+    },
+    {
+      name: 'the Control Room shows the stream of the airline: who holds it, who follows it, and why it is in its state',
+      async run() {
+        const stream = room.locator('article.stream.live').first()
+        await stream.waitFor({ timeout: 20_000 })
+        await stream.getByText('everything here has its receipt').first().waitFor()
+        await stream.getByText('4 of 4 anchors at').click()
+        const anchors = stream.locator('details').first().locator('li')
+        if ((await anchors.count()) !== 4) throw new Error('not all anchors are named')
+        await stream.getByText(/Subsets that service nodes follow: \d/).click()
+        await stream.getByText('everything that is known was applied').first().waitFor()
+        await stream.scrollIntoViewIfNeeded()
+        await room.screenshot({ path: join(pictures, 'streams.png'), fullPage: true })
+      },
+    },
+    {
+      name: 'axe finds nothing on any page',
+      async run() {
+        for (const page of [rental, room]) await expectAccessible(page)
       },
     },
     {
