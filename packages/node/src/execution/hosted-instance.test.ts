@@ -1,0 +1,145 @@
+/** What a node does about its lease when it ends and comes back. */
+import {
+  type Bytes32,
+  type CertifiedPlacement,
+  digestOf,
+  domainOf,
+  instanceOf,
+  type Membership,
+  nobleCrypto,
+  nobleSigner,
+  Placement,
+  tokenOf,
+  ZERO_32,
+} from '@smartlayer/protocol'
+import { TEST } from '@smartlayer/protocol/testing'
+import { expect, test } from 'vitest'
+import { LOCAL_PARAMETERS, type LoadedToken, type NodeContext } from '../context.ts'
+import type { Ports } from '../ports/ports.ts'
+import { memoryStore, VirtualTime } from '../testing/memory-world.ts'
+import type { PostOffice } from '../wire/post-office.ts'
+import { HostedInstance } from './hosted-instance.ts'
+import type { InputBuffer } from './input-buffer.ts'
+
+const { keccak } = nobleCrypto
+const SCRIPT: Bytes32 = `0x${'5c'.repeat(32)}`
+const REF = { chainId: 1n, contract: TEST.contract, tokenId: 7n }
+const TOKEN = tokenOf(REF, keccak)
+const INSTANCE = instanceOf(TOKEN, SCRIPT, keccak)
+const ANCHOR = nobleSigner(`0x${'0a'.repeat(32)}`)
+const NODE = nobleSigner(`0x${'0b'.repeat(32)}`)
+const DOMAIN = domainOf({ name: 'SmartLayer', version: '1', chainId: 1n, verifyingContract: TEST.registry }, keccak)
+const NOW = TEST.timeS * 1_000n
+/** One anchor is a whole home: its vote elects. */
+const MEMBERSHIP: Membership = {
+  epoch: 1n,
+  beacon: ZERO_32,
+  members: [
+    {
+      node: ANCHOR.address,
+      role: 'anchor',
+      transportKey: ZERO_32,
+      overlay: '',
+      api: '',
+      operator: ZERO_32,
+      platform: ZERO_32,
+      stake: 1n,
+    },
+  ],
+}
+
+function placementOf(term: bigint): CertifiedPlacement {
+  const placement: Placement = {
+    instance: INSTANCE,
+    term,
+    incarnation: 0n,
+    proposer: ANCHOR.address,
+    executor: NODE.address,
+    replicas: [NODE.address],
+    headTerm: 0n,
+    headN: 0n,
+    headHash: ZERO_32,
+    notBefore: NOW,
+    expires: NOW + 3_000n,
+  }
+  return { placement, votes: [ANCHOR.sign(digestOf(Placement, placement, DOMAIN, keccak))] }
+}
+
+/** A node that keeps its store when it is started again. */
+function machine() {
+  const time = new VirtualTime()
+  const store = memoryStore(time)
+  const ports = {
+    clock: {
+      now: () => NOW + BigInt(Math.floor(time.now)),
+      monotonic: () => time.now,
+      after: (delayMs: number, run: () => void) => time.at(delayMs, run),
+    },
+    random: { bytes: (length: number) => new Uint8Array(length) },
+    store,
+    identity: { signer: NODE, crypto: nobleCrypto },
+    sandbox: {
+      load: async () => {},
+      call: async (_: string, method: string) => ({
+        status: 'ok',
+        output: method === 'topics' ? '{"topics":[]}' : '{"state":0,"effects":[]}',
+        gasUsed: 1n,
+      }),
+    },
+    telemetry: { log: () => {}, count: () => {} },
+  } as unknown as Ports
+  const context = {
+    networkId: TEST.networkId,
+    domain: DOMAIN,
+    easDomain: TEST.easDomain,
+    parameters: LOCAL_PARAMETERS,
+    membership: () => MEMBERSHIP,
+  } as unknown as NodeContext
+  const token = {
+    ref: REF,
+    token: TOKEN,
+    instance: INSTANCE,
+    rules: { token: TOKEN, tokenType: TEST.tokenType, scriptHash: SCRIPT, inputs: {}, actions: {}, effects: {} },
+    gas: { query: 1n, update: 1n, load: 1n },
+    checkBody: () => undefined,
+  } as unknown as LoadedToken
+  const sent: { readonly type: string }[] = []
+  const post = {
+    send: (_: string, message: { type: string }) => void sent.push(message),
+    sendAll: (_: readonly string[], message: { type: string }) => void sent.push(message),
+  } as unknown as PostOffice
+  const parts = { post, inputs: {} as InputBuffer, secrets: { get: () => undefined } }
+  const start = async () => {
+    const hosted = new HostedInstance(ports, context, parts, token)
+    await hosted.start()
+    return hosted
+  }
+  return { start, sent, time }
+}
+
+test('a lease that was given back is not taken up again after a restart, the next term is', async () => {
+  const { start, sent, time } = machine()
+  const before = await start()
+  before.place(placementOf(1n))
+  expect(before.isExecutor).toBe(true)
+  const left = before.leave()
+  await time.run(10)
+  await left
+  expect(sent.map(({ type }) => type)).toContain('release')
+
+  const after = await start()
+  after.place(placementOf(1n))
+  expect(after.isExecutor).toBe(false)
+  expect(after.placement?.placement.term).toBe(1n)
+  after.place(placementOf(2n))
+  expect(after.isExecutor).toBe(true)
+})
+
+test('a lease that was not given back is taken up again', async () => {
+  const { start } = machine()
+  const before = await start()
+  before.place(placementOf(1n))
+  const after = await start()
+  after.place(placementOf(1n))
+  expect(after.isExecutor).toBe(true)
+})
