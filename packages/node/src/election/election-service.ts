@@ -10,6 +10,7 @@ import {
   type Hex,
   type Home,
   homeOf,
+  isJump,
   learnPlacement,
   leasedUntil,
   memberOf,
@@ -31,6 +32,8 @@ import type { NodeContext } from '../context.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { PostOffice } from '../wire/post-office.ts'
 import type { RecordBook } from './record-book.ts'
+
+type Prepare = { readonly instance: Bytes32; readonly term: bigint; readonly reports: readonly SignedReport[] }
 
 export class ElectionService {
   readonly #ports: Pick<Ports, 'identity' | 'telemetry'>
@@ -54,11 +57,13 @@ export class ElectionService {
     return homeOf(instance, this.#context.membership(), this.#ports.identity.crypto.keccak)
   }
 
-  #prepare(from: Address, { instance, term }: { instance: Bytes32; term: bigint }): void {
+  #prepare(from: Address, { instance, term, reports }: Prepare): void {
     if (!this.#context.tokens.byInstance(instance)) return
+    const home = this.home(instance)
     this.#book.change(instance, (record, context) => {
       const certificate = record.certified?.head ?? GENESIS
-      const decision = report(record, { term, from, certificate }, this.home(instance), context)
+      const witnesses = isJump(record, term, home) ? this.#verified(instance, reports, home) : []
+      const decision = report(record, { term, from, certificate, reports: witnesses }, home, context)
       if (!accepted(decision)) return this.#refuse(from, { instance, about: 'prepare', decision })
       const { record: next, sign } = decision.value
       const known = next.certified
@@ -81,8 +86,7 @@ export class ElectionService {
     const { instance } = placement
     if (!this.#context.tokens.byInstance(instance)) return
     const home = this.home(instance)
-    const own = proposal.reports.filter((signed) => signed.report.instance === instance)
-    const reports = own.flatMap((signed) => this.verifyReport(signed, home) ?? [])
+    const reports = this.#verified(instance, proposal.reports, home)
     const hash = placementHash(placement, this.#context.domain, this.#ports.identity.crypto.keccak)
     const membership = this.#context.membership()
     const isServiceNode = (node: Address) => memberOf(membership, node)?.role === 'service'
@@ -146,6 +150,11 @@ export class ElectionService {
       head.n === body.certificateN &&
       head.term === body.certificateTerm
     return proven ? { anchor, report: body } : undefined
+  }
+
+  #verified(instance: Bytes32, reports: readonly SignedReport[], home: Home): readonly VerifiedReport[] {
+    const own = reports.filter((signed) => signed.report.instance === instance)
+    return own.flatMap((signed) => this.verifyReport(signed, home) ?? [])
   }
 
   #door() {

@@ -142,13 +142,13 @@ export class ProposerService {
   #push(token: LoadedToken, attempt: Attempt): void {
     const { instance } = token
     const { anchors, quorum } = this.#parts.election.home(instance)
+    const reports = [...attempt.reports.values()].map(({ signed }) => signed)
     if (attempt.reports.size < quorum) {
-      return this.#parts.post.sendAll(anchors, { type: 'prepare', instance, term: attempt.term })
+      return this.#parts.post.sendAll(anchors, { type: 'prepare', instance, term: attempt.term, reports })
     }
     attempt.placement ??= this.#compose(token, attempt)
     if (!attempt.placement) return
     attempt.hash ??= placementHash(attempt.placement, this.#context.domain, this.#ports.identity.crypto.keccak)
-    const reports = [...attempt.reports.values()].map(({ signed }) => signed)
     this.#parts.post.sendAll(anchors, { type: 'placement-proposal', placement: attempt.placement, reports })
   }
 

@@ -101,6 +101,24 @@ describe('reports', () => {
       code: 'election.term_jump',
     })
   })
+
+  test('whoever was away follows to a term in which more than f anchors reported', () => {
+    const ask = (anchors: readonly Address[], of = 9n) =>
+      report(
+        emptyRecord(INSTANCE),
+        {
+          term: 9n,
+          from: b,
+          certificate,
+          reports: anchors.map((anchor) => ({ ...reportsFor(of)[0]!, anchor })),
+        },
+        home,
+        context(0n),
+      )
+    expect(ask([b, c])).toMatchObject({ verdict: 'accept', value: { record: { term: 9n } } })
+    expect(ask([b, b])).toMatchObject({ code: 'election.term_jump' })
+    expect(ask([b, c], 8n)).toMatchObject({ code: 'election.term_jump' })
+  })
 })
 
 describe('votes', () => {

@@ -11,18 +11,27 @@ export type VerifiedReport = { readonly anchor: Address; readonly report: Report
 
 export type Decision<T> = Verdict<{ readonly record: AnchorRecord; readonly sign: T }>
 
-/** Prepare: the anchor names its highest certificate and promises to sign nothing below `term`. */
+/**
+ * Prepare: the anchor names its highest certificate and promises to sign nothing below `term`. A term far above its own is
+ * believed when more than f anchors reported in it (`reports`): one of them is honest, so it was reached step by step.
+ */
 export function report(
   record: AnchorRecord,
-  { term, from, certificate }: { term: bigint; from: Address; certificate: Head },
+  prepare: {
+    readonly term: bigint
+    readonly from: Address
+    readonly certificate: Head
+    readonly reports?: readonly VerifiedReport[] | undefined
+  },
   home: Home,
   context: AnchorContext,
 ): Decision<Report> {
+  const { term, from, certificate, reports = [] } = prepare
   if (from !== proposerOf(home, term))
     return reject('election.not_proposer', { term, proposer: proposerOf(home, term) })
   if (term === record.term && record.report) return accept({ record, sign: record.report })
   if (term <= record.term) return ignore('election.term_old', { term, highest: record.term })
-  if (term > record.term + BigInt(home.anchors.length))
+  if (isJump(record, term, home) && reportersOf(reports, term).size <= home.anchors.length - home.quorum)
     return ignore('election.term_jump', { term, highest: record.term })
   const made: Report = {
     instance: record.instance,
@@ -32,6 +41,11 @@ export function report(
     certificateHash: certificate.hash,
   }
   return accept({ record: { ...enterTerm(record, term, context), report: made }, sign: made })
+}
+
+/** A term that one proposer may not lead to by itself: it could use up all terms. */
+export function isJump({ term: highest }: AnchorRecord, term: bigint, home: Home): boolean {
+  return term > highest + BigInt(home.anchors.length)
 }
 
 /** Vote: one body per term, resting on 2f + 1 reports, and only when every lease voted for is over or released. */
@@ -120,6 +134,10 @@ export function headOfReports(reports: readonly VerifiedReport[], term: bigint):
     .reduce((best, head) => (compareHeads(head, best) > 0 ? head : best), GENESIS)
 }
 
+function reportersOf(reports: readonly VerifiedReport[], term: bigint): ReadonlySet<Address> {
+  return new Set(reports.filter((r) => r.report.term === term).map((r) => r.anchor))
+}
+
 function malformedPlacement(
   { placement, reports, from }: { placement: Placement; reports: readonly VerifiedReport[]; from: Address },
   { home, isServiceNode }: { home: Home; isServiceNode: (node: Address) => boolean },
@@ -128,7 +146,7 @@ function malformedPlacement(
   const { term } = placement
   const proposer = proposerOf(home, term)
   if (placement.proposer !== proposer || from !== proposer) return reject('election.not_proposer', { term, proposer })
-  const reporters = new Set(reports.filter((r) => r.report.term === term).map((r) => r.anchor))
+  const reporters = reportersOf(reports, term)
   if (reporters.size < home.quorum) return reject('election.reports', { got: reporters.size, needed: home.quorum })
   const head = headOfReports(reports, term)
   const sameHead = placement.headTerm === head.term && placement.headN === head.n && placement.headHash === head.hash

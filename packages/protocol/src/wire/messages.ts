@@ -74,7 +74,8 @@ const packed = text(Math.ceil((STREAM_RANGE_BYTES + 500_000) / 3) * 4)
 export const wireShape = oneOf('type', {
   // Election, at home anchors.
   activate: record({ token: text(TOKEN_TEXT_LIMIT) }),
-  prepare: record({ instance: bytes32, term: uint(64) }),
+  // `reports` of this term lead over a jump that is too long to be believed from one anchor.
+  prepare: record({ instance: bytes32, term: uint(64), reports: listOf(signedReportShape, HOME_LIMIT) }),
   // `leasedUntil` is a hint, not a promise: when the last lease ends that this anchor voted for (0: none runs).
   report: record({ signed: signedReportShape, leasedUntil: uint(64) }),
   'placement-proposal': record({ placement: Placement, reports: listOf(signedReportShape, HOME_LIMIT) }),
