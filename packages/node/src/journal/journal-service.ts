@@ -51,7 +51,10 @@ export const JOURNAL_PAGE_LIMIT = 64
 /** Characters of bodies in one page: with everything around them they must fit into one frame. */
 const PAGE_BODIES = 300_000
 
-type ServicePorts = Pick<Ports, 'store' | 'identity' | 'telemetry'>
+/** Instances whose last request for missing entries is remembered. */
+const ASKED_LIMIT = 10_000
+
+type ServicePorts = Pick<Ports, 'store' | 'identity' | 'telemetry' | 'clock'>
 type Parts = { post: PostOffice; book: RecordBook; election: ElectionService; streams: StreamService }
 type Proposed = { proposed: JournaledEntry; placement: CertifiedPlacement; predecessor: Certificate | undefined }
 
@@ -61,6 +64,7 @@ export class JournalService {
   readonly #parts: Parts
   readonly #entries: EntryStore
   readonly #leases = new Map<Bytes32, CertifiedRenewal>()
+  readonly #asked = new Map<Bytes32, { readonly n: bigint; readonly at: number }>()
 
   constructor(ports: ServicePorts, context: NodeContext, parts: Parts) {
     this.#ports = ports
@@ -103,7 +107,7 @@ export class JournalService {
     const token = this.#context.tokens.byInstance(instance)
     if (!token) return
     const home = this.#parts.election.home(instance)
-    const receipted = this.#hasReceipt(message, () => this.#propose(from, message))
+    const receipted = this.#hasReceipt(message, () => this.#proposeAgain(from, message))
     if (receipted === 'waiting') return
     this.#parts.book.change(instance, (record, context) => {
       if (receipted !== 'yes') return this.#refuse(from, { instance, about: 'proposal', decision: receipted })
@@ -121,6 +125,15 @@ export class JournalService {
         perform: () => this.#parts.post.send(from, { type: 'accepted', place, signature }),
       }
     })
+  }
+
+  /** Where too much waits for the instance the executor comes again anyway. */
+  #proposeAgain(from: Address, message: Proposed): void {
+    try {
+      this.#propose(from, message)
+    } catch (error) {
+      this.#ports.telemetry.log('debug', 'journal.not_proposed', { instance: message.proposed.entry.instance, error })
+    }
   }
 
   /** A fact enters a journal only with the receipt of its stream: what an issuer forked never gets that far. */
@@ -316,13 +329,18 @@ export class JournalService {
     const home = this.#parts.election.home(instance)
     if (proof) {
       this.#parts.book.change(instance, (record) => {
+        if (proof.entry.n <= record.committed.n) return undefined
         const checked = checkCommit(proof, home, this.#door())
-        if (!accepted(checked) || checked.value.n <= record.committed.n) return undefined
-        return this.#commitChain(record, entries, { head: checked.value, proof }, from)
+        if (!accepted(checked)) return undefined
+        const change = this.#commitChain(record, entries, { head: checked.value, proof }, from)
+        const isPage = change !== undefined && entries.length > 1
+        return isPage ? { ...change, perform: () => this.#repair(instance, change.record, from) } : change
       })
     }
+    const committed = proof?.entry.n ?? 0n // with what comes before it: taken as one change above
     for (const journaled of entries) {
-      if (journaled.certificate) this.#takeCertified(journaled, journaled.certificate, home)
+      const { entry, certificate } = journaled
+      if (certificate && entry.n > committed) this.#takeCertified(journaled, certificate, home)
     }
   }
 
@@ -354,14 +372,21 @@ export class JournalService {
       : checkCertificate(certificate, home, this.#door())
   }
 
+  /** Asks for what follows the last committed entry; while the answer may be on its way, not again. */
   #repair(instance: Bytes32, record: AnchorRecord, from?: Address): void {
+    const { n } = record.committed
+    const now = this.#ports.clock.monotonic()
+    const before = this.#asked.get(instance)
+    if (before?.n === n && now - before.at < this.#context.parameters.retryMs) return
+    if (this.#asked.size >= ASKED_LIMIT) this.#asked.clear()
+    this.#asked.set(instance, { n, at: now })
     const self = this.#ports.identity.signer.address
     const others = this.#parts.election.home(instance).anchors.filter((anchor) => anchor !== self)
     const asked = from && others.includes(from) ? [from] : others.slice(0, 2)
     const request = {
       type: 'journal-request',
       instance,
-      from: record.committed.n + 1n,
+      from: n + 1n,
       limit: JOURNAL_PAGE_LIMIT,
     } as const
     this.#parts.post.sendAll(asked, request)
