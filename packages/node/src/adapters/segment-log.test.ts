@@ -351,6 +351,27 @@ describe('a disk that changes bytes', () => {
     }
   })
 
+  test('that hides the last entry of a subset hides where the subset ends, until it is mended', async () => {
+    const entries = chain(idOf(1), [1, 2, 1, 2, 1, 1, 2])
+    const log = await SegmentLog.open(folder)
+    const ends: number[] = []
+    for (const entry of entries.slice(0, 6)) {
+      await log.append([entry])
+      ends.push(readFileSync(segmentPath()).length)
+    }
+    await log.close()
+    removeIndex(folder)
+    flip(segmentPath(), ends[2]! + 20)
+    const spoilt = await SegmentLog.open(folder)
+    expect(spoilt.subsetHead(idOf(1), idOf(2))?.subSequence).toBe(1n)
+    await expect(spoilt.append([entries[6]!])).rejects.toMatchObject({ code: 'stream.sequence_gap' })
+    await spoilt.mend([entries[3]!])
+    expect(spoilt.subsetHead(idOf(1), idOf(2))?.subSequence).toBe(2n)
+    await spoilt.append([entries[6]!])
+    expect(spoilt.read(idOf(1), ALL)).toEqual(entries)
+    await spoilt.close()
+  })
+
   test('spoils no other entry when the index is made again either, and the hole is told from the end', async () => {
     const entries = chain(idOf(1), [1, 2, 1, 2, 1, 2, 1])
     const log = await SegmentLog.open(folder)

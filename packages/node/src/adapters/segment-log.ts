@@ -198,6 +198,7 @@ export class SegmentLog implements OwnedStreamLog {
       const damaged = entries.filter((entry) => this.#mayMend(entry))
       await this.#copy(damaged.map((entry) => this.#mended(entry)))
       for (const { stream, sequence } of damaged) this.#damaged.delete(damageKey(stream, sequence))
+      this.#subsetHeads.clear() // where the last entry of a subset was hidden, the one before it was taken for the last
     })
   }
 
