@@ -48,6 +48,24 @@ const DAMAGED_LIMIT = 1_024
 /** Segments that one change copies; those without life go in any case. */
 const COPIES_PER_CHANGE = 4
 
+/** Streams whose entries did not follow each other where the segments were read again. */
+class Progress {
+  readonly jumped = new Set<Bytes32>()
+  readonly #reached = new Map<Bytes32, bigint>()
+  readonly #before: (stream: Bytes32) => bigint
+
+  /** `before` is how far the index knew a stream. */
+  constructor(before: (stream: Bytes32) => bigint) {
+    this.#before = before
+  }
+
+  note({ stream, sequence }: LogPlace): void {
+    const reached = this.#reached.get(stream) ?? this.#before(stream)
+    if (sequence > reached + 1n) this.jumped.add(stream)
+    this.#reached.set(stream, sequence > reached ? sequence : reached)
+  }
+}
+
 export class SegmentLog implements OwnedStreamLog {
   readonly #indexPath: string
   readonly #indexPages: number | undefined
@@ -584,6 +602,16 @@ export class SegmentLog implements OwnedStreamLog {
   }
 
   /** Notes what is damaged, so that it can be mended. */
+  /** What a damaged frame held is missed from the start: it may hide where a subset ends, and nobody may ever read there. */
+  #noteHoles(stream: Bytes32): void {
+    let last = this.floor(stream)
+    for (const { sequence } of this.#index.rows(stream, last)) {
+      for (let hole = last + 1n; hole < sequence && this.#damaged.size < DAMAGED_LIMIT; hole++)
+        this.#corrupt(stream, hole)
+      last = sequence
+    }
+  }
+
   #corrupt(stream: Bytes32, sequence: bigint): SmartLayerError {
     if (this.#damaged.size < DAMAGED_LIMIT) this.#damaged.set(damageKey(stream, sequence), { stream, sequence })
     return SmartLayerError.of('store.corrupt', { what: `Entry ${sequence} of stream ${stream}` })
@@ -633,23 +661,26 @@ export class SegmentLog implements OwnedStreamLog {
     const { isWhole, mark } = this.#index
     if (isWhole) this.#removeLeftOver()
     this.#group = mark.group
+    const progress = new Progress((stream) => this.#index.head(stream)?.sequence ?? 0n)
     for (const number of this.#segments.numbers) {
       if (number < segmentOf(mark.location)) continue
       const from = number === segmentOf(mark.location) ? offsetOf(mark.location) : HEADER_SIZE
-      const end = this.#replay(number, from)
+      const end = this.#replay(number, from, progress)
       if (number === this.#segments.active) this.#segments.cut(end)
     }
     if (!isWhole) this.#index.finish()
+    for (const stream of progress.jumped) this.#noteHoles(stream)
     for (const stream of this.#index.unswept()) while (this.#index.sweep(stream, STEP));
   }
 
-  #replay(number: number, from: number): number {
+  #replay(number: number, from: number, progress: Progress): number {
     const frames = this.#framesIn(number, { from, group: this.#group, isLastFile: number === this.#segments.active })
     let step: Placed[] = []
     let next = frames.next()
     for (; !next.done; next = frames.next()) {
       const { record, at, size, group } = next.value
       step.push({ record: withoutBytes(record), location: locationOf(number, at), size, group })
+      if (record.kind === 'entry') progress.note(record.place)
       this.#group = group
       if (step.length < STEP) continue
       this.#index.add(step)
