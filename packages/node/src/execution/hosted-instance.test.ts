@@ -1,52 +1,16 @@
 /** What a node does about its lease when it ends and comes back. */
-import {
-  type Bytes32,
-  type CertifiedPlacement,
-  digestOf,
-  domainOf,
-  instanceOf,
-  type Membership,
-  nobleCrypto,
-  nobleSigner,
-  Placement,
-  tokenOf,
-  ZERO_32,
-} from '@smartlayer/protocol'
+import { type CertifiedPlacement, digestOf, nobleCrypto, Placement, ZERO_32 } from '@smartlayer/protocol'
 import { TEST } from '@smartlayer/protocol/testing'
 import { expect, test } from 'vitest'
-import { LOCAL_PARAMETERS, type LoadedToken, type NodeContext } from '../context.ts'
 import type { Ports } from '../ports/ports.ts'
+import { ANCHOR, CONTEXT, DOMAIN, INSTANCE, loneToken, NODE } from '../testing/lone-home.ts'
 import { memoryStore, VirtualTime } from '../testing/memory-world.ts'
 import type { PostOffice } from '../wire/post-office.ts'
 import { HostedInstance } from './hosted-instance.ts'
 import type { InputBuffer } from './input-buffer.ts'
 
 const { keccak } = nobleCrypto
-const SCRIPT: Bytes32 = `0x${'5c'.repeat(32)}`
-const REF = { chainId: 1n, contract: TEST.contract, tokenId: 7n }
-const TOKEN = tokenOf(REF, keccak)
-const INSTANCE = instanceOf(TOKEN, SCRIPT, keccak)
-const ANCHOR = nobleSigner(`0x${'0a'.repeat(32)}`)
-const NODE = nobleSigner(`0x${'0b'.repeat(32)}`)
-const DOMAIN = domainOf({ name: 'SmartLayer', version: '1', chainId: 1n, verifyingContract: TEST.registry }, keccak)
 const NOW = TEST.timeS * 1_000n
-/** One anchor is a whole home: its vote elects. */
-const MEMBERSHIP: Membership = {
-  epoch: 1n,
-  beacon: ZERO_32,
-  members: [
-    {
-      node: ANCHOR.address,
-      role: 'anchor',
-      transportKey: ZERO_32,
-      overlay: '',
-      api: '',
-      operator: ZERO_32,
-      platform: ZERO_32,
-      stake: 1n,
-    },
-  ],
-}
 
 function placementOf(term: bigint): CertifiedPlacement {
   const placement: Placement = {
@@ -88,21 +52,6 @@ function machine() {
     },
     telemetry: { log: () => {}, count: () => {} },
   } as unknown as Ports
-  const context = {
-    networkId: TEST.networkId,
-    domain: DOMAIN,
-    easDomain: TEST.easDomain,
-    parameters: LOCAL_PARAMETERS,
-    membership: () => MEMBERSHIP,
-  } as unknown as NodeContext
-  const token = {
-    ref: REF,
-    token: TOKEN,
-    instance: INSTANCE,
-    rules: { token: TOKEN, tokenType: TEST.tokenType, scriptHash: SCRIPT, inputs: {}, actions: {}, effects: {} },
-    gas: { query: 1n, update: 1n, load: 1n },
-    checkBody: () => undefined,
-  } as unknown as LoadedToken
   const sent: { readonly type: string }[] = []
   const post = {
     send: (_: string, message: { type: string }) => void sent.push(message),
@@ -110,7 +59,7 @@ function machine() {
   } as unknown as PostOffice
   const parts = { post, inputs: {} as InputBuffer, secrets: { get: () => undefined } }
   const start = async () => {
-    const hosted = new HostedInstance(ports, context, parts, token)
+    const hosted = new HostedInstance(ports, CONTEXT, parts, loneToken())
     await hosted.start()
     return hosted
   }

@@ -3,54 +3,27 @@ import {
   type Bytes32,
   type CommitProof,
   digestOf,
-  domainOf,
   ENTRY_KINDS,
   type Entry,
   entryHash,
   Held,
-  instanceOf,
   type JournaledEntry,
   KEEP_ALL,
-  type Membership,
   nobleSigner,
   placeOf,
-  tokenOf,
   ZERO_32,
 } from '@smartlayer/protocol'
 import { TEST, TestStream } from '@smartlayer/protocol/testing'
 import { expect, test } from 'vitest'
 import { fastCrypto } from '../adapters/fast-crypto.ts'
-import type { LoadedToken, NodeContext } from '../context.ts'
+import type { LoadedToken } from '../context.ts'
 import type { CallResult, Sandbox } from '../ports/sandbox.ts'
+import { ANCHOR, CONTEXT, DOMAIN, INSTANCE, loneToken, NODE } from '../testing/lone-home.ts'
 import { Replica } from './replica.ts'
 
-const { crypto, signer } = await fastCrypto()
+const { crypto } = await fastCrypto()
 const { keccak } = crypto
-const SCRIPT: Bytes32 = `0x${'5c'.repeat(32)}`
-const REF = { chainId: 1n, contract: TEST.contract, tokenId: 7n }
-const TOKEN = tokenOf(REF, keccak)
-const INSTANCE = instanceOf(TOKEN, SCRIPT, keccak)
-const ANCHOR = signer(`0x${'0a'.repeat(32)}`)
-const NODE = signer(`0x${'0b'.repeat(32)}`)
-const DOMAIN = domainOf({ name: 'SmartLayer', version: '1', chainId: 1n, verifyingContract: TEST.registry }, keccak)
 const TIME = TEST.timeS * 1_000n
-/** One anchor is a whole home: its signature commits. */
-const MEMBERSHIP: Membership = {
-  epoch: 1n,
-  beacon: ZERO_32,
-  members: [
-    {
-      node: ANCHOR.address,
-      role: 'anchor',
-      transportKey: ZERO_32,
-      overlay: '',
-      api: '',
-      operator: ZERO_32,
-      platform: ZERO_32,
-      stake: 1n,
-    },
-  ],
-}
 /** More than may wait at a replica. */
 const MANY = 300
 
@@ -83,27 +56,14 @@ function journalOf(count: number): { readonly token: LoadedToken; readonly entri
       proof: { by: 'held', entry, held: [held] },
     })
   }
-  return { token: tokenFor(stream), entries }
+  return {
+    token: loneToken({ fact: { issuer: stream.issuer.address, lane: TEST.lane, retention: KEEP_ALL } }),
+    entries,
+  }
 }
 
 function contentOf(body: string): Bytes32 {
   return `0x${Buffer.from(keccak(new TextEncoder().encode(body))).toString('hex')}`
-}
-
-function tokenFor(stream: TestStream): LoadedToken {
-  const inputs = { fact: { issuer: stream.issuer.address, lane: TEST.lane, retention: KEEP_ALL } }
-  return {
-    ref: REF,
-    token: TOKEN,
-    instance: INSTANCE,
-    rules: { token: TOKEN, tokenType: TEST.tokenType, scriptHash: SCRIPT, inputs, actions: {}, effects: {} },
-    gas: { query: 1n, update: 1n, load: 1n },
-    checkBody: () => undefined,
-    queryScope: () => undefined,
-    effectTarget: () => undefined,
-    timeoutMs: () => 1,
-    checkRequest: () => ({ method: 'POST', path: '/', json: {} }),
-  }
 }
 
 /** Adds one with every fact; its answers take a moment, as those of a process do. */
@@ -123,17 +83,11 @@ async function begin(count: number) {
   const missing: bigint[] = []
   const failed: unknown[] = []
   const nothing = () => {}
-  const context = {
-    networkId: TEST.networkId,
-    domain: DOMAIN,
-    easDomain: TEST.easDomain,
-    membership: () => MEMBERSHIP,
-  } as unknown as NodeContext
   const telemetry = {
     log: (level: string, event: string, facts?: object) => void (level === 'error' && failed.push([event, facts])),
     count: nothing,
   }
-  const replica = new Replica({ sandbox, identity: { signer: NODE, crypto }, telemetry }, context, token, {
+  const replica = new Replica({ sandbox, identity: { signer: NODE, crypto }, telemetry }, CONTEXT, token, {
     executed: nothing,
     confirmed: nothing,
     disputed: nothing,
