@@ -18,8 +18,8 @@ type Span = readonly [number, number]
 
 const WEATHER: Faults = { loss: 0.2, jitterMs: 50, duplicate: 0.1 }
 const NO_FAULTS: Faults = { loss: 0, jitterMs: 0, duplicate: 0, cut: [] }
-/** How long all anchors may take until they have what one of them had when the fault was over. */
-const HEAL_LIMIT_MS = 45_000
+/** How long all anchors may take until they have what one of them had when the fault was over: one may have to read all of it. */
+const HEAL_LIMIT_MS = { least: 45_000, perEntry: 2 } as const
 const POLL_MS = 100
 const ASK_TIMEOUT_MS = 2_000
 /** Entries of each stream that are read back: more than a tear reaches. */
@@ -254,8 +254,9 @@ export class Nemesis {
         if (!behind && !torn) return performance.now() - started
         missing = behind ? `${behind.name} is at ${behind.head!.certified} of ${targets.get(behind.stream)}` : torn!
       } else missing = `${known.find(({ head }) => !head)!.name} does not answer`
-      if (performance.now() - started > HEAL_LIMIT_MS)
-        throw new Error(`not whole after ${HEAL_LIMIT_MS} ms: ${missing}`)
+      const entries = Number([...targets.values()].reduce((sum, target) => sum + target, 0n))
+      const limitMs = HEAL_LIMIT_MS.least + HEAL_LIMIT_MS.perEntry * entries
+      if (performance.now() - started > limitMs) throw new Error(`not whole after ${limitMs} ms: ${missing}`)
     }
   }
 

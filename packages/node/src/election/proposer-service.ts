@@ -1,6 +1,7 @@
 /** A home anchor's turn as proposer: when an instance has no running lease, it prepares a term and asks for votes. */
 import {
   type Address,
+  type AnchorRecord,
   type Bytes32,
   type CertifiedPlacement,
   digestOf,
@@ -105,7 +106,7 @@ export class ProposerService {
     const vacancy = known?.term === record.term ? known : { term: record.term, since: now }
     this.#vacancies.set(instance, vacancy)
     this.#attempts.delete(instance)
-    const { term, turns } = this.#nextTurn(instance, record.term)
+    const { term, turns } = this.#nextTurn(instance, record)
     // When a later term than that of the last placement was prepared, its proposer is at work: it gets its turn first.
     const running = record.term > (record.placement?.placement.term ?? 0n) ? 1 : 0
     if (now - vacancy.since >= (turns + running) * this.#turnMs) this.#begin(token, term)
@@ -116,9 +117,16 @@ export class ProposerService {
     return this.#context.parameters.leaseMs / 3
   }
 
-  #nextTurn(instance: Bytes32, highest: bigint): { term: bigint; turns: number } {
+  /**
+   * The next term that is this anchor's, and how many ranks come before it. One that it prepared and nobody voted in is
+   * prepared again: who climbs alone gets out of reach of the others.
+   */
+  #nextTurn(instance: Bytes32, record: AnchorRecord): { term: bigint; turns: number } {
     const home = this.#parts.election.home(instance)
     const self = this.#ports.identity.signer.address
+    const { term: highest, report, voted } = record
+    const isOwn = highest > 0n && proposerOf(home, highest) === self
+    if (isOwn && report && !voted) return { term: highest, turns: 0 }
     let turns = 0
     while (proposerOf(home, highest + 1n + BigInt(turns)) !== self && turns < home.anchors.length) turns++
     return { term: highest + 1n + BigInt(turns), turns }
