@@ -106,6 +106,9 @@ function headerOf(
   template: string | undefined,
   types: ReadonlyMap<string, CellType>,
 ): Header | string {
+  const [only] = columns
+  if (columns.length === 1 && /[;\t|]/.test(only!))
+    return 'there is no comma in it, and columns are separated by commas'
   if (columns.some((column) => column === '')) return 'a column has no name'
   const twice = columns.find((column, i) => columns.indexOf(column) < i)
   if (twice !== undefined) return `column "${twice}" is named twice`

@@ -85,6 +85,14 @@ async function attestFile(file: FactFile, options: Options & CommonOptions, outp
       skipBad,
       onBad: ({ line, problem }) => output.json || output.note(`line ${line}: ${problem}`),
     })
+    if (found.facts + found.bad === 0) {
+      throw SmartLayerError.of('file.bad_line', {
+        path: file.path,
+        line: 1,
+        problem: 'there is no fact in it',
+        more: 0,
+      })
+    }
     const progress = openProgress(progressPath, stream)
     const started = performance.now()
     const bar = progressBar({

@@ -24,6 +24,7 @@ export function createApi(telemetry: Telemetry): Api {
     genReqId: () => `req_${randomUUID()}`,
     logger: false,
     forceCloseConnections: true,
+    frameworkErrors: (error, request, reply) => sendProblem(telemetry, { error, request, reply }),
   })
   const allow = rateLimiter(RATE_LIMIT)
   api.addHook('onRequest', async (request, reply) => {
@@ -95,6 +96,10 @@ function fromFastify(error: unknown): SmartLayerError {
   const { statusCode, message } = error as { statusCode?: number; message?: string }
   if (statusCode === 413)
     return SmartLayerError.of('message.too_large', { limit: BODY_LIMIT, what: 'the request body' })
+  if (statusCode === 415)
+    return SmartLayerError.of('api.body_invalid', {
+      detail: 'send JSON with the header content-type: application/json',
+    })
   if (statusCode !== undefined && statusCode < 500) {
     return SmartLayerError.of('api.body_invalid', { detail: message ?? 'unreadable' })
   }
