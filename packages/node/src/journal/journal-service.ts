@@ -64,6 +64,7 @@ export class JournalService {
   readonly #parts: Parts
   readonly #entries: EntryStore
   readonly #leases = new Map<Bytes32, CertifiedRenewal>()
+  #turn = 0
   readonly #asked = new Map<Bytes32, { readonly n: bigint; readonly at: number }>()
 
   constructor(ports: ServicePorts, context: NodeContext, parts: Parts) {
@@ -382,7 +383,10 @@ export class JournalService {
     this.#asked.set(instance, { n, at: now })
     const self = this.#ports.identity.signer.address
     const others = this.#parts.election.home(instance).anchors.filter((anchor) => anchor !== self)
-    const asked = from && others.includes(from) ? [from] : others.slice(0, 2)
+    // By turns: what is missing may be a certified entry that one of them alone has.
+    const first = this.#turn++ % Math.max(1, others.length)
+    const asked =
+      from && others.includes(from) ? [from] : [...others.slice(first), ...others.slice(0, first)].slice(0, 2)
     const request = {
       type: 'journal-request',
       instance,
