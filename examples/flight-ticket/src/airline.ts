@@ -81,10 +81,10 @@ function isDelay({ flight, date, delayMinutes }: Readonly<Record<keyof Delay, un
 const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Airline operations</title><link rel="icon" href="data:,">
 <style>:root{color-scheme:light dark;font:16px/1.5 system-ui}body{max-width:32rem;margin:2rem auto;padding:0 1rem}label{display:block;margin:.75rem 0}
 input,button{font:inherit;padding:.4rem .6rem}output{display:block;margin-top:1rem;overflow-wrap:anywhere}</style>
-<h1>Airline operations</h1><p>What is attested here reaches every ticket of the flight.</p>
+<main><h1>Airline operations</h1><p>What is attested here reaches every ticket of the flight.</p>
 <form><label>Flight <input name="flight" value="LH454" required></label><label>Date <input name="date" value="2026-11-12" required></label>
 <label>Delay in minutes <input name="delayMinutes" type="number" value="180" min="0" max="10000" required></label>
-<button>Attest the delay</button></form><output aria-live="polite"></output>
+<button>Attest the delay</button></form><output aria-live="polite"></output></main>
 <script>
 const form = document.querySelector('form'), output = document.querySelector('output')
 form.addEventListener('submit', async (event) => {

@@ -182,8 +182,8 @@ export class Hotel {
       `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Hotel</title><link rel="icon" href="data:,">` +
       `<style>:root{color-scheme:light dark;font:16px/1.5 system-ui}body{max-width:60rem;margin:2rem auto;padding:0 1rem}` +
       `table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #8884;overflow-wrap:anywhere}</style>` +
-      `<h1>Hotel back office</h1><h2>Rebookings: ${rows.length}</h2><table><tr><th>Booking<th>Flight<th>Delay</tr>${rows.join('')}</table>` +
-      `<h2>Requests: ${calls.length}</h2><table><tr><th>Signing node<th>Term<th>Status</tr>${calls.join('')}</table></html>`
+      `<main><h1>Hotel back office</h1><h2>Rebookings: ${rows.length}</h2><table><tr><th>Booking<th>Flight<th>Delay</tr>${rows.join('')}</table>` +
+      `<h2>Requests: ${calls.length}</h2><table><tr><th>Signing node<th>Term<th>Status</tr>${calls.join('')}</table></main></html>`
     )
   }
 }

@@ -98,9 +98,9 @@ const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="v
 .banner.failed{background:light-dark(#fce8e6,#4a1a17);border-color:#ea4335}.cars{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:1rem}
 .cars li{list-style:none;border:1px solid #8884;border-radius:.5rem;padding:.75rem}ul{padding:0}a.button{display:inline-block;padding:.5rem 1rem;border-radius:.5rem;background:#1a56db;color:#fff;text-decoration:none}
 small{overflow-wrap:anywhere}</style>
-<h1>Car rental</h1><p>Flying in? Show us your ticket and we hold your car when the flight is late.</p>
+<main><h1>Car rental</h1><p>Flying in? Show us your ticket and we hold your car when the flight is late.</p>
 <p><a class="button" href="CONSENT_URL">Use my flight ticket</a></p><div role="status" aria-live="polite" id="banner" hidden></div>
-<h2>Cars today</h2><ul class="cars"><li><b>Compact</b><br>from 39 a day<li><b>Estate</b><br>from 58 a day<li><b>Van</b><br>from 74 a day</ul>
+<h2>Cars today</h2><ul class="cars"><li><b>Compact</b><br>from 39 a day<li><b>Estate</b><br>from 58 a day<li><b>Van</b><br>from 74 a day</ul></main>
 <script>
 const banner = document.getElementById('banner')
 function show(text, detail, failed) {

@@ -166,7 +166,8 @@ export function Events({ view }: Props) {
   return (
     <section aria-labelledby="events">
       <h2 id="events">Events</h2>
-      <ol class="events">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and keys scroll only what has the focus */}
+      <ol class="events" tabIndex={0} aria-labelledby="events">
         {shown.map(({ node, sequence, time, event, level, facts }) => (
           <li key={`${node}-${sequence}-${time}`} class={level}>
             <time>{new Date(time).toISOString().slice(11, 23)}</time> <b>{node}</b> {event}{' '}
