@@ -119,9 +119,9 @@ export class HostedInstance {
 
   take(entries: readonly JournaledEntry[], proof: CommitProof | undefined): void {
     if (proof) this.replica.take(entries, proof)
-    // A page is followed by the next one at once: who is far behind does not wait for the next beat.
+    // A page is followed by the next one at once, as long as there is room: who is far behind does not wait for the next beat.
     const last = entries.length > 1 ? entries.at(-1) : undefined
-    if (last && last.entry.n > this.replica.head.n) this.#ask(last.entry.n + 1n)
+    if (last && this.replica.mayTake(last.entry.n + 1n)) this.#ask(last.entry.n + 1n)
   }
 
   root(from: Address, signed: SignedExecuted): void {

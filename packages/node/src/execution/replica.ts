@@ -138,11 +138,15 @@ export class Replica {
     for (let hash = checked.value.hash; ; ) {
       const journaled = offered.get(hash)
       if (!journaled || journaled.entry.n <= this.#head.n) break
-      const isNear = journaled.entry.n <= this.#head.n + BigInt(WAITING_LIMIT)
-      if (isNear) this.#waiting.set(journaled.entry.n, { journaled, hash })
+      if (this.mayTake(journaled.entry.n)) this.#waiting.set(journaled.entry.n, { journaled, hash })
       hash = journaled.entry.previous
     }
     this.#drain()
+  }
+
+  /** True for places that are not executed yet and near enough to wait. */
+  mayTake(n: bigint): boolean {
+    return n > this.#head.n && n <= this.#head.n + BigInt(WAITING_LIMIT)
   }
 
   /** True when a certificate and the chain up to it are known: an executor of a later term may continue there. */

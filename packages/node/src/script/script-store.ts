@@ -42,7 +42,7 @@ export function keptContent(own: ScriptStore, others: Content): Content {
       const known = await own.get(cid)
       if (known) return known
       const bytes = await others.get(cid)
-      if (bytes) await own.put(bytes).catch(() => undefined) // there is no room for it: others are asked again
+      if (bytes) await own.put(bytes).catch(() => undefined) // not kept, it is asked of others again
       return bytes
     },
   }
