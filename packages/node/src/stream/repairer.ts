@@ -39,8 +39,14 @@ const MENDS_AT_A_TIME = 16
 
 type ServicePorts = Pick<Ports, 'log' | 'identity' | 'telemetry' | 'clock' | 'random'>
 type Range = Extract<WireMessage, { type: 'stream-range' }>
-/** `certificate` is for a place that is not here yet. */
-type KnownGap = { gap: Gap; known: bigint; from: Address | undefined; certificate: CertifiedReceipt | undefined }
+/** `told` is how far another anchor says that it reaches, 0 when none does; `certificate` is for a place that is not here yet. */
+type KnownGap = {
+  readonly gap: Gap
+  readonly known: bigint
+  readonly told: bigint
+  readonly from: Address | undefined
+  readonly certificate: CertifiedReceipt | undefined
+}
 type Run = {
   readonly stream: Bytes32
   readonly entries: readonly OpenEntry[]
@@ -86,9 +92,9 @@ export class Repairer {
     return this.#gaps.size
   }
 
-  /** How far a stream is known to reach, where it is not all here; 0 otherwise. */
-  knownOf(stream: Bytes32): bigint {
-    return this.#gaps.get(stream)?.known ?? 0n
+  /** How far other anchors say that a stream reaches, where it is not all here; 0 otherwise. */
+  toldOf(stream: Bytes32): bigint {
+    return this.#gaps.get(stream)?.told ?? 0n
   }
 
   /** Others have the stream up to `known`. Urgent is a gap of which nothing can be on its way. */
@@ -101,10 +107,12 @@ export class Repairer {
     const now = this.#ports.clock.monotonic()
     const before = this.#gaps.get(stream)
     if (!before && this.#gaps.size >= GAP_LIMIT) return
+    const told = from || certificate ? known : 0n
     const gap = before?.gap ?? (urgent ? urgentGap(now) : openGap(now, drawOf(this.#ports.random)))
     this.#gaps.set(stream, {
       gap,
       known: before && before.known > known ? before.known : known,
+      told: before && before.told > told ? before.told : told,
       from: from ?? before?.from,
       certificate: newer(certificate, before?.certificate),
     })
@@ -116,7 +124,7 @@ export class Repairer {
     const { streams, homes, post } = this.#options
     const now = this.#ports.clock.monotonic()
     const draw = drawOf(this.#ports.random)
-    for (const [stream, { gap, known, from, certificate }] of this.#gaps) {
+    for (const [stream, { gap, known, told, from, certificate }] of this.#gaps) {
       const { state, durable } = streams.get(stream)
       // Entries may all be here and only their certificate missing: then the others are told where we stand.
       if (state.sequence >= known || durable < state.sequence) {
@@ -136,7 +144,7 @@ export class Repairer {
       const after = certificate && gap.attempts % 2 === 1 ? state.certified : state.sequence
       const request = { stream, subset: stream, after, limit: STREAM_RANGE_LIMIT, bytes: STREAM_RANGE_BYTES }
       post.sendAll([...asked] as Address[], { type: 'stream-request', ...request })
-      this.#gaps.set(stream, { gap: askedAgain(gap, now, draw), known, from: undefined, certificate })
+      this.#gaps.set(stream, { gap: askedAgain(gap, now, draw), known, told, from: undefined, certificate })
     }
   }
 

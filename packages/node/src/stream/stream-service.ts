@@ -393,7 +393,7 @@ export class StreamService implements StreamReader {
     // Others have what it follows: it waits until that is here as well.
     const isBehind = ({ entries, at }: Early) => {
       const { stream, sequence } = entries[0]!.data
-      return now - at < EARLY_BEHIND_MS && this.#repairer.knownOf(stream) >= sequence
+      return now - at < EARLY_BEHIND_MS && this.#repairer.toldOf(stream) >= sequence
     }
     for (const { from, entries } of this.#early.expired(now - this.#context.parameters.retryMs, isBehind)) {
       const { uid, data } = entries[0]!
@@ -502,12 +502,12 @@ export class StreamService implements StreamReader {
   #statusOf(stream: Bytes32): StreamStatus {
     const { state, issuer, checkpoint, durable } = this.#streams.get(stream)
     const { epoch, sequence, head, certified, frozenAfter } = state
-    const known = this.#repairer.knownOf(stream)
+    const told = this.#repairer.toldOf(stream)
     const [name, reason] =
       frozenAfter !== undefined
         ? ['frozen', `its issuer signed two entries for one place; nothing is taken after ${frozenAfter}`]
-        : known > sequence
-          ? ['behind', `entries up to ${known} are known elsewhere and asked for`]
+        : told > sequence
+          ? ['behind', `entries up to ${told} are known elsewhere and asked for`]
           : certified < durable
             ? ['certifying', `${durable - certified} entries wait for 2f + 1 receipts`]
             : ['live', 'everything here has its receipt']
