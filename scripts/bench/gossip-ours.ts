@@ -6,6 +6,7 @@ import {
   type Bytes32,
   domainOf,
   type Hex,
+  homesOver,
   isSmartLayerError,
   KEEP_ALL,
   type Member,
@@ -184,7 +185,8 @@ function membershipOf(places: readonly Place[], { layout }: HostOptions): Member
     const role = number < layout.anchors ? 'anchor' : 'service'
     return { node, role, transportKey, overlay, api: '', operator: ZERO_32, platform: ZERO_32, stake: 1n }
   })
-  return { epoch: 1n, beacon: `0x${'be'.repeat(32)}`, members }
+  const homes = { shards: 16, size: 31, rotation: 30 }
+  return { epoch: 1n, beacon: `0x${'be'.repeat(32)}`, earlierBeacons: [], homes, members }
 }
 
 function contextOf({ context, crypto }: HostOptions, membership: Membership): NodeContext {
@@ -196,6 +198,7 @@ function contextOf({ context, crypto }: HostOptions, membership: Membership): No
     rules: { tokenType, scriptHash: ZERO_32, inputs, actions: {}, effects: {} },
     checkFact: () => undefined,
   }
+  const homes = homesOver([membership], crypto.crypto.keccak)
   return {
     networkId,
     domain: domainOf(
@@ -205,6 +208,7 @@ function contextOf({ context, crypto }: HostOptions, membership: Membership): No
     easDomain,
     parameters: LOCAL_PARAMETERS,
     membership: () => membership,
+    homes: () => homes,
     tokens: {
       byInstance: () => undefined,
       byContract: () => type,

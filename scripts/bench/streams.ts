@@ -13,6 +13,7 @@ import {
   domainOf,
   encodeItem,
   type Hex,
+  homesOver,
   KEEP_ALL,
   leafOf,
   type Membership,
@@ -255,6 +256,8 @@ function idleContext(crypto: Crypto, issuers: readonly { readonly address: Hex }
   const membership: Membership = {
     epoch: 1n,
     beacon: ZERO_32,
+    earlierBeacons: [],
+    homes: { shards: 16, size: 31, rotation: 30 },
     members: [{ node: self.address, role: 'anchor', ...empty }],
   }
   const type = {
@@ -262,6 +265,7 @@ function idleContext(crypto: Crypto, issuers: readonly { readonly address: Hex }
     rules: { tokenType, scriptHash: ZERO_32, inputs, actions: {}, effects: {} },
     checkFact: () => undefined,
   }
+  const homes = homesOver([membership], crypto.crypto.keccak)
   return {
     networkId,
     domain: domainOf(
@@ -271,6 +275,7 @@ function idleContext(crypto: Crypto, issuers: readonly { readonly address: Hex }
     easDomain,
     parameters: LOCAL_PARAMETERS,
     membership: () => membership,
+    homes: () => homes,
     tokens: {
       byInstance: () => undefined,
       byContract: () => type,

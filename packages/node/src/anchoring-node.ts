@@ -2,7 +2,6 @@
 import {
   type AttestedGrant,
   anchorsOf,
-  type Bytes32,
   type CertifiedReceipt,
   formatTokenRef,
   isSmartLayerError,
@@ -15,6 +14,10 @@ import {
 } from '@smartlayer/protocol'
 import { GrantService } from './access/grant-service.ts'
 import type { LoadedToken, NodeContext } from './context.ts'
+import { HandOver } from './directory/hand-over.ts'
+import { InstanceIndex } from './directory/instance-index.ts'
+import { QuorumDoor } from './directory/quorum-door.ts'
+import { Standings } from './directory/standings.ts'
 import { ElectionService } from './election/election-service.ts'
 import { Health } from './election/health.ts'
 import { ProposerService } from './election/proposer-service.ts'
@@ -24,9 +27,6 @@ import { JournalService } from './journal/journal-service.ts'
 import type { Ports } from './ports/ports.ts'
 import { StreamService } from './stream/stream-service.ts'
 import { PostOffice } from './wire/post-office.ts'
-
-const ACTIVE_PREFIX = 'active/'
-const ACTIVE_LIMIT = 100_000
 
 export class AnchoringNode {
   readonly streams: StreamService
@@ -39,17 +39,31 @@ export class AnchoringNode {
   readonly #post: PostOffice
   readonly #proposer: ProposerService
   readonly #grants: GrantService
+  readonly #index: InstanceIndex
+  readonly #handOver: HandOver
   readonly #active = new Map<string, LoadedToken>()
 
   constructor(ports: Ports, context: NodeContext) {
     this.#ports = ports
     this.#context = context
     this.#post = new PostOffice(ports)
-    this.book = new RecordBook(ports, context)
-    const election = new ElectionService(ports, context, this.#post, this.book)
-    const parts = { post: this.#post, book: this.book, election }
+    this.#index = new InstanceIndex(ports, ports.identity.crypto.keccak)
+    const standings = new Standings(ports, context)
+    this.book = new RecordBook(ports, context, (instance) => {
+      const token = this.#index.tokenOf(instance)
+      return token && standings.epochFor(token)
+    })
+    const door = new QuorumDoor(ports, context)
+    const parts = { post: this.#post, book: this.book, door }
+    const election = new ElectionService(ports, context, parts)
+    this.#handOver = new HandOver(ports, context, {
+      ...parts,
+      index: this.#index,
+      standings,
+      taken: (tokens) => this.#takeUp(tokens),
+    })
     this.health = new Health(ports, context, this.#post)
-    this.#proposer = new ProposerService(ports, context, { ...parts, health: this.health })
+    this.#proposer = new ProposerService(ports, context, { ...parts, election, health: this.health })
     this.streams = new StreamService(ports, context, this.#post)
     this.journals = new JournalService(ports, context, { ...parts, streams: this.streams })
     this.roots = new RootBoard(this.#post)
@@ -64,13 +78,12 @@ export class AnchoringNode {
 
   /** Takes up again every instance that was active. */
   async start(): Promise<void> {
-    const rows = this.#ports.store.range({ from: ACTIVE_PREFIX, to: `${ACTIVE_PREFIX}~`, limit: ACTIVE_LIMIT })
-    const tokens = rows.map(([, value]) => new TextDecoder().decode(value))
     this.streams.start()
-    await Promise.all(tokens.map((token) => this.#activate(token).catch((error) => this.#failed(token, error))))
+    await this.#takeUp(this.#index.texts)
   }
 
   stop(): void {
+    this.#handOver.stop()
     this.#proposer.stop()
     this.streams.stop()
   }
@@ -101,9 +114,8 @@ export class AnchoringNode {
     return this.#grants.check(parseTokenRef(token), grant)
   }
 
-  /** True once the stream heads and records of this anchor were read; elections may still be running. */
-  instances(): readonly Bytes32[] {
-    return this.book.instances
+  async #takeUp(tokens: readonly string[]): Promise<void> {
+    await Promise.all(tokens.map((token) => this.#activate(token).catch((error) => this.#failed(token, error))))
   }
 
   async #activate(text: string): Promise<LoadedToken> {
@@ -112,9 +124,7 @@ export class AnchoringNode {
     const known = this.#active.get(token)
     if (known) return known
     const loaded = await this.#context.tokens.load(ref)
-    if (this.#active.size >= ACTIVE_LIMIT)
-      throw SmartLayerError.of('queue.full', { queue: 'instances', limit: ACTIVE_LIMIT })
-    await this.#ports.store.commit([{ key: ACTIVE_PREFIX + loaded.instance, value: new TextEncoder().encode(token) }])
+    await this.#index.add(loaded.instance, token)
     this.#active.set(token, loaded)
     this.#proposer.watch(loaded)
     return loaded

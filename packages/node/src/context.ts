@@ -3,6 +3,7 @@ import type {
   Address,
   Bytes32,
   Domain,
+  Homes,
   JournalInput,
   Json,
   Membership,
@@ -87,5 +88,7 @@ export type NodeContext = {
   readonly parameters: NetworkParameters
   /** The members of the current epoch. */
   readonly membership: () => Membership
+  /** Whose votes count for what, in this epoch and those before. */
+  readonly homes: () => Homes
   readonly tokens: TokenBook
 }

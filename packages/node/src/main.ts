@@ -108,6 +108,7 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
     easDomain: easDomain({ chainId, eas: config.contracts.eas }, keccak),
     parameters: config.parameters,
     membership: () => members.membership,
+    homes: () => members.homes,
     tokens: new ScriptBook(ports, content, { chainId, engineId: ENGINE_ID }),
   }
   const startedAt = clock.now()

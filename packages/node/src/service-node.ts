@@ -22,6 +22,7 @@ import {
   tokenOf,
 } from '@smartlayer/protocol'
 import type { NodeContext } from './context.ts'
+import { QuorumDoor } from './directory/quorum-door.ts'
 import { BatchSigner } from './execution/batch-signer.ts'
 import type { Secrets } from './execution/effect-performer.ts'
 import { HostedInstance } from './execution/hosted-instance.ts'
@@ -48,6 +49,7 @@ export class ServiceNode {
   readonly #post: PostOffice
   readonly #secrets: Secrets
   readonly #inputs: InputBuffer
+  readonly #door: QuorumDoor
   readonly #queries: QueryService
   readonly #hosted = new Map<Bytes32, HostedInstance>()
   readonly #loading = new Map<string, Promise<HostedInstance>>()
@@ -60,6 +62,7 @@ export class ServiceNode {
     this.#context = context
     this.#secrets = secrets
     this.#post = new PostOffice(ports)
+    this.#door = new QuorumDoor(ports, context)
     const revocations = new RevocationBook(ports.store, ports.identity.crypto.keccak)
     const door = new EntryDoor(ports, context, revocations)
     this.#inputs = new InputBuffer(ports, context, { post: this.#post, door, revocations }, () => this.#pump())
@@ -183,7 +186,7 @@ export class ServiceNode {
 
   async #load(token: string): Promise<HostedInstance> {
     const loaded = await this.#context.tokens.load(parseTokenRef(token))
-    const parts = { post: this.#post, inputs: this.#inputs, secrets: this.#secrets }
+    const parts = { post: this.#post, inputs: this.#inputs, secrets: this.#secrets, door: this.#door }
     const hosted = new HostedInstance(this.#ports, this.#context, parts, loaded)
     const key = HOSTED_PREFIX + loaded.instance
     await this.#ports.store.commit([{ key, value: new TextEncoder().encode(formatTokenRef(loaded.ref)) }])

@@ -10,6 +10,7 @@ import {
   easDomain,
   faultsTolerated,
   type Membership,
+  membershipOf,
   type NetworkInfo,
   networkIdOf,
   networkInfoShape,
@@ -56,19 +57,19 @@ export async function loadNetwork(
 
 /** The domains and membership that follow from what the network says of itself. */
 export function networkOf(info: NetworkInfo, { keccak }: Crypto): Network {
-  const { chainId, registry, eas, easVersion, epoch, beacon, members, parameters } = info
+  const { chainId, registry, eas, easVersion, parameters } = info
   return {
     networkId: networkIdOf(chainId, registry, keccak),
     domain: domainOf({ name: 'SmartLayer', version: '1', chainId, verifyingContract: registry }, keccak),
     easDomain: easDomain({ chainId, eas, version: easVersion }, keccak),
-    membership: { epoch, beacon, members },
+    membership: membershipOf(info),
     epsilonMs: parameters.epsilonMs,
     info,
   }
 }
 
-function namesAnchors({ epoch, beacon, members }: NetworkInfo, { anchors = [] }: Trust): boolean {
-  const named = anchorsOf({ epoch, beacon, members }).map((member) => member.node)
+function namesAnchors(info: NetworkInfo, { anchors = [] }: Trust): boolean {
+  const named = anchorsOf(membershipOf(info)).map((member) => member.node)
   return anchors.every((anchor) => named.includes(anchor))
 }
 

@@ -67,9 +67,10 @@ function inForce(site: Site, token: string, info: PlacementInfo): PlacementInfo 
   const { network, crypto, clock } = site
   const { certified, instance, scriptHash, lease } = info
   const { placement } = certified
-  if (instance !== instanceOf(tokenOf(parseTokenRef(token), crypto.keccak), scriptHash, crypto.keccak)) return undefined
+  const subject = tokenOf(parseTokenRef(token), crypto.keccak)
+  if (instance !== instanceOf(subject, scriptHash, crypto.keccak)) return undefined
   if (placement.instance !== instance) return undefined
-  const home = homeOf(instance, network.membership, crypto.keccak)
+  const home = homeOf(subject, network.membership, crypto.keccak)
   const door = { domain: network.domain, crypto }
   const placed = checkPlacement(certified, home, door)
   if (!accepted(placed)) return undefined

@@ -74,6 +74,8 @@ function siteOf(anchors: readonly string[]): Site {
     easVersion: '1.0.1',
     epoch: 1n,
     beacon: ZERO_32,
+    earlierBeacons: [],
+    homes: { shards: 16, size: 31, rotation: 30 },
     members,
     parameters: { leaseMs: 3_000n, epsilonMs: 200n, replicas: 3 },
   }

@@ -110,8 +110,8 @@ export function leaseEnd({ certified, lease }: Pick<Expected, 'certified' | 'lea
   return renewed > certified.placement.expires ? renewed : certified.placement.expires
 }
 
-function placementQuorum({ certified, lease }: Expected, network: Network, crypto: Crypto): Verdict<unknown> {
-  const home = homeOf(certified.placement.instance, network.membership, crypto.keccak)
+function placementQuorum({ token, certified, lease }: Expected, network: Network, crypto: Crypto): Verdict<unknown> {
+  const home = homeOf(token, network.membership, crypto.keccak)
   const door = { domain: network.domain, crypto }
   const placed = checkPlacement(certified, home, door)
   if (!accepted(placed) || !lease) return placed

@@ -15,6 +15,7 @@ import {
   easDomain,
   formatTokenRef,
   type Hasher,
+  homesOver,
   isSmartLayerError,
   type Membership,
   networkIdOf,
@@ -178,6 +179,8 @@ export class World {
     const membership: Membership = {
       epoch: 1n,
       beacon: `0x${'be'.repeat(32)}`,
+      earlierBeacons: [],
+      homes: { shards: 16, size: 31, rotation: 30 },
       members: this.actors.map(({ signer, role }) => ({
         node: signer.address,
         role,
@@ -189,12 +192,14 @@ export class World {
         stake: 1n,
       })),
     }
+    const homes = homesOver([membership], keccak)
     return {
       networkId: networkIdOf(1n, REGISTRY, keccak),
       domain,
       easDomain: easDomain({ chainId: 1n, eas: `0x${'42'.repeat(20)}` }, keccak),
       parameters: LOCAL_PARAMETERS,
       membership: () => membership,
+      homes: () => homes,
       tokens: {
         byInstance: (instance) => (instance === token.instance ? token : undefined),
         byContract: (contract) => ({ contract, rules: token.rules, checkFact: () => undefined }),

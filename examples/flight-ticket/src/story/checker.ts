@@ -14,13 +14,16 @@ import {
   homeOf,
   type JournaledEntry,
   journalPageShape,
+  membershipOf,
   type NetworkInfo,
   type NodeStatus,
   networkIdOf,
   networkInfoShape,
   nobleCrypto,
+  parseTokenRef,
   statusShape,
   toHex,
+  tokenOf,
   verifyAttestation,
 } from '@smartlayer/protocol'
 import { createPublicClient, http } from 'viem'
@@ -169,7 +172,9 @@ function overlaps(requests: readonly HotelRow[], _world: World): string[] {
 /** Each entry names the one before it, and 2f + 1 anchors committed the last: with it everything that leads to it. */
 async function brokenChains(world: World): Promise<string[]> {
   const { domain, crypto } = doorOf(world)
-  const membership = { epoch: world.info.epoch, beacon: world.info.beacon, members: world.info.members }
+  const tokens = new Map(
+    world.statuses.flatMap(({ instances }) => instances.map((known) => [known.instance, known.token])),
+  )
   return [...world.journals].flatMap(([instance, entries]) => {
     const unlinked = entries.filter(({ entry }, i) => {
       const before = entries[i - 1]
@@ -178,7 +183,8 @@ async function brokenChains(world: World): Promise<string[]> {
     })
     const proof = world.proofs.get(instance)
     const last = entries.at(-1)
-    const home = homeOf(instance, membership, keccak)
+    const token = tokenOf(parseTokenRef(tokens.get(instance)!), keccak)
+    const home = homeOf(token, membershipOf(world.info), keccak)
     const committed = proof && accepted(checkCommit(proof, home, { domain, crypto }))
     const isLast = proof && last && entryHash(proof.entry, domain, keccak) === entryHash(last.entry, domain, keccak)
     return [

@@ -19,7 +19,7 @@ export type EventLog = {
 export type CommonRoutes = {
   readonly status: () => Promise<NodeStatus>
   readonly membership: () => Membership
-  readonly network: Omit<NetworkInfo, 'epoch' | 'beacon' | 'members'>
+  readonly network: Omit<NetworkInfo, keyof Membership>
   readonly events: EventLog
   /** Counters of the overlay, in Prometheus text format. */
   readonly metrics: () => string
@@ -38,8 +38,7 @@ export function commonRoutes(api: Api, { status, membership, network, events, me
   )
   api.get('/v1/status', async (_, reply) => send(reply, statusShape, await status()))
   api.get('/v1/network', async (_, reply) => {
-    const { epoch, beacon, members } = membership()
-    return send(reply, networkInfoShape, { ...network, epoch, beacon, members })
+    return send(reply, networkInfoShape, { ...network, ...membership() } as NetworkInfo)
   })
   if (faults) api.post('/v1/development/faults', async ({ body }) => faults(body))
   liveSocket(api, events)

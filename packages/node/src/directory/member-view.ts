@@ -1,5 +1,13 @@
 /** The membership as this node sees it: read at its start for decisions, kept fresh for who may connect. */
-import { type Bytes32, type Hasher, type Member, type Membership, saltOf } from '@smartlayer/protocol'
+import {
+  type Bytes32,
+  type Hasher,
+  type Homes,
+  homesOver,
+  type Member,
+  type Membership,
+  saltOf,
+} from '@smartlayer/protocol'
 import type { Chain } from '../ports/chain.ts'
 import type { Cancel, Clock } from '../ports/clock.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
@@ -11,15 +19,15 @@ type ViewPorts = { readonly chain: Chain; readonly clock: Clock; readonly teleme
 export class MemberView {
   readonly #ports: ViewPorts
   /** Home sets and quorums rest on this; it stays as it is until the next start. */
-  readonly membership: Membership
+  readonly homes: Homes
   #members: readonly Member[]
   #block = 0n
   #timer: Cancel = () => {}
 
-  private constructor(ports: ViewPorts, membership: Membership) {
+  private constructor(ports: ViewPorts, homes: Homes) {
     this.#ports = ports
-    this.membership = membership
-    this.#members = membership.members
+    this.homes = homes
+    this.#members = homes.membership.members
   }
 
   /** Reads the registry. The only epoch so far is 1; its beacon is fixed by the network. */
@@ -28,9 +36,20 @@ export class MemberView {
     { networkId, keccak }: { networkId: Bytes32; keccak: Hasher },
   ): Promise<MemberView> {
     const members = await ports.chain.members()
-    const view = new MemberView(ports, { epoch: 1n, beacon: saltOf('beacon', networkId, networkId, keccak), members })
+    const membership: Membership = {
+      epoch: 1n,
+      members,
+      beacon: saltOf('beacon', networkId, networkId, keccak),
+      earlierBeacons: [],
+      homes: { shards: 64, size: 4, rotation: 30 },
+    }
+    const view = new MemberView(ports, homesOver([membership], keccak))
     await view.#refresh()
     return view
+  }
+
+  get membership(): Membership {
+    return this.homes.membership
   }
 
   /** Everybody who is registered now. */

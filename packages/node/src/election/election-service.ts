@@ -3,13 +3,10 @@ import {
   type Address,
   accepted,
   type Bytes32,
-  checkCertificate,
-  checkPlacement,
   digestOf,
   GENESIS,
   type Hex,
   type Home,
-  homeOf,
   isJump,
   learnPlacement,
   leasedUntil,
@@ -24,15 +21,18 @@ import {
   report,
   type SignedReport,
   type Struct,
+  termReached,
   type Verdict,
   type VerifiedReport,
   vote,
 } from '@smartlayer/protocol'
-import type { NodeContext } from '../context.ts'
+import type { LoadedToken, NodeContext } from '../context.ts'
+import type { QuorumDoor } from '../directory/quorum-door.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { PostOffice } from '../wire/post-office.ts'
 import type { RecordBook } from './record-book.ts'
 
+type Parts = { readonly post: PostOffice; readonly book: RecordBook; readonly door: QuorumDoor }
 type Prepare = { readonly instance: Bytes32; readonly term: bigint; readonly reports: readonly SignedReport[] }
 
 export class ElectionService {
@@ -40,12 +40,14 @@ export class ElectionService {
   readonly #context: NodeContext
   readonly #post: PostOffice
   readonly #book: RecordBook
+  readonly #door: QuorumDoor
 
-  constructor(ports: Pick<Ports, 'identity' | 'telemetry'>, context: NodeContext, post: PostOffice, book: RecordBook) {
+  constructor(ports: Pick<Ports, 'identity' | 'telemetry'>, context: NodeContext, { post, book, door }: Parts) {
     this.#ports = ports
     this.#context = context
     this.#post = post
     this.#book = book
+    this.#door = door
     post.on('prepare', (from, message) => this.#prepare(from, message))
     post.on('placement-proposal', (from, message) => this.#vote(from, message))
     post.on('placement', (_, message) => this.#learn(message.certified))
@@ -53,16 +55,14 @@ export class ElectionService {
     post.on('release', (_, message) => this.#release(message))
   }
 
-  home(instance: Bytes32): Home {
-    return homeOf(instance, this.#context.membership(), this.#ports.identity.crypto.keccak)
-  }
-
   #prepare(from: Address, { instance, term, reports }: Prepare): void {
-    if (!this.#context.tokens.byInstance(instance)) return
-    const home = this.home(instance)
+    const token = this.#context.tokens.byInstance(instance)
+    if (!token) return
+    const home = this.#door.home(token)
     this.#book.change(instance, (record, context) => {
       const certificate = record.certified?.head ?? GENESIS
-      const witnesses = isJump(record, term, home) ? this.#verified(instance, reports, home) : []
+      const isFar = isJump(termReached(record, context), term, home)
+      const witnesses = isFar ? this.#verified(token, reports, home) : []
       const decision = report(record, { term, from, certificate, reports: witnesses }, home, context)
       if (!accepted(decision)) return this.#refuse(from, { instance, about: 'prepare', decision })
       const { record: next, sign } = decision.value
@@ -84,9 +84,10 @@ export class ElectionService {
   #vote(from: Address, proposal: { placement: Placement; reports: readonly SignedReport[] }): void {
     const { placement } = proposal
     const { instance } = placement
-    if (!this.#context.tokens.byInstance(instance)) return
-    const home = this.home(instance)
-    const reports = this.#verified(instance, proposal.reports, home)
+    const token = this.#context.tokens.byInstance(instance)
+    if (!token) return
+    const home = this.#door.home(token)
+    const reports = this.#verified(token, proposal.reports, home)
     const hash = placementHash(placement, this.#context.domain, this.#ports.identity.crypto.keccak)
     const membership = this.#context.membership()
     const isServiceNode = (node: Address) => memberOf(membership, node)?.role === 'service'
@@ -103,9 +104,9 @@ export class ElectionService {
 
   #learn(certified: { placement: Placement; votes: readonly Hex[] }): void {
     const { instance } = certified.placement
-    if (!this.#context.tokens.byInstance(instance)) return
-    const checked = checkPlacement(certified, this.home(instance), this.#door())
-    if (!accepted(checked)) return
+    const token = this.#context.tokens.byInstance(instance)
+    const checked = token && this.#door.placement(token, certified)
+    if (!checked || !accepted(checked)) return
     this.#book.change(instance, (record) => ({ record: learnPlacement(record, certified, checked.value) }))
   }
 
@@ -135,14 +136,17 @@ export class ElectionService {
   }
 
   /** Checks a report's signature and the certificate that proves it; undefined when either does not hold. */
-  verifyReport({ report: body, signature, certificate }: SignedReport, home: Home): VerifiedReport | undefined {
+  verifyReport(
+    token: LoadedToken,
+    { report: body, signature, certificate }: SignedReport,
+    home: Home,
+  ): VerifiedReport | undefined {
     const { keccak, recover } = this.#ports.identity.crypto
     const anchor = recover(digestOf(Report, body, this.#context.domain, keccak), signature)
     if (!anchor || !home.anchors.includes(anchor)) return undefined
     if (body.certificateN === 0n) return { anchor, report: body }
-    if (!certificate) return undefined
-    const checked = checkCertificate(certificate, home, this.#door())
-    if (!accepted(checked)) return undefined
+    const checked = certificate && this.#door.certificate(token, certificate)
+    if (!checked || !accepted(checked)) return undefined
     const { head } = checked.value
     const proven =
       certificate.entry.instance === body.instance &&
@@ -152,13 +156,9 @@ export class ElectionService {
     return proven ? { anchor, report: body } : undefined
   }
 
-  #verified(instance: Bytes32, reports: readonly SignedReport[], home: Home): readonly VerifiedReport[] {
-    const own = reports.filter((signed) => signed.report.instance === instance)
-    return own.flatMap((signed) => this.verifyReport(signed, home) ?? [])
-  }
-
-  #door() {
-    return { domain: this.#context.domain, crypto: this.#ports.identity.crypto }
+  #verified(token: LoadedToken, reports: readonly SignedReport[], home: Home): readonly VerifiedReport[] {
+    const own = reports.filter((signed) => signed.report.instance === token.instance)
+    return own.flatMap((signed) => this.verifyReport(token, signed, home) ?? [])
   }
 
   #sign<T>(type: Struct<T>, value: T): Hex {

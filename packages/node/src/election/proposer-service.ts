@@ -1,10 +1,12 @@
 /** A home anchor's turn as proposer: when an instance has no running lease, it prepares a term and asks for votes. */
 import {
   type Address,
+  type AnchorContext,
   type AnchorRecord,
   type Bytes32,
   type CertifiedPlacement,
   digestOf,
+  epochOfTerm,
   formatTokenRef,
   type Hex,
   type Home,
@@ -19,9 +21,11 @@ import {
   type SignedReport,
   saltOf,
   serviceNodesOf,
+  termReached,
   type VerifiedReport,
 } from '@smartlayer/protocol'
 import type { LoadedToken, NodeContext } from '../context.ts'
+import type { QuorumDoor } from '../directory/quorum-door.ts'
 import type { Cancel } from '../ports/clock.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { PostOffice } from '../wire/post-office.ts'
@@ -42,7 +46,7 @@ type Attempt = {
   readonly votes: Map<Address, Hex>
 }
 
-type Parts = { post: PostOffice; book: RecordBook; election: ElectionService; health: Health }
+type Parts = { post: PostOffice; book: RecordBook; door: QuorumDoor; election: ElectionService; health: Health }
 
 export class ProposerService {
   readonly #ports: Pick<Ports, 'clock' | 'identity' | 'telemetry'>
@@ -87,9 +91,11 @@ export class ProposerService {
 
   #consider(token: LoadedToken): void {
     const { instance } = token
-    const context = this.#parts.book.anchorContext()
+    const context = this.#parts.book.anchorContext(instance)
     const record = this.#parts.book.get(instance)
     const now = this.#ports.clock.monotonic()
+    const home = this.#parts.door.home(token)
+    if (context.epoch !== home.epoch) return void this.#attempts.delete(instance) // not home, or it has not taken over yet
     if (hasRunningPlacement(record, context)) {
       this.#vacancies.delete(instance)
       this.#vacantSince.delete(instance)
@@ -98,7 +104,7 @@ export class ProposerService {
     }
     if (!this.#vacantSince.has(instance)) this.#vacantSince.set(instance, now)
     const attempt = this.#attempts.get(instance)
-    if (attempt && now < attempt.deadline) return this.#push(token, attempt)
+    if (attempt && now < attempt.deadline && epochOfTerm(attempt.term) === home.epoch) return this.#push(token, attempt)
     // A lease that this anchor voted for may run although it never saw a certificate: until it is over, nobody can win.
     const until = leasedUntil(record)
     if (until > 0n && !isOver(until, context)) return
@@ -106,7 +112,7 @@ export class ProposerService {
     const vacancy = known?.term === record.term ? known : { term: record.term, since: now }
     this.#vacancies.set(instance, vacancy)
     this.#attempts.delete(instance)
-    const { term, turns } = this.#nextTurn(instance, record)
+    const { term, turns } = this.#nextTurn(token, record, context)
     // When a later term than that of the last placement was prepared, its proposer is at work: it gets its turn first.
     const running = record.term > (record.placement?.placement.term ?? 0n) ? 1 : 0
     if (now - vacancy.since >= (turns + running) * this.#turnMs) this.#begin(token, term)
@@ -121,11 +127,12 @@ export class ProposerService {
    * The next term that is this anchor's, and how many ranks come before it. One that it prepared and nobody voted in is
    * prepared again: who climbs alone gets out of reach of the others.
    */
-  #nextTurn(instance: Bytes32, record: AnchorRecord): { term: bigint; turns: number } {
-    const home = this.#parts.election.home(instance)
+  #nextTurn(token: LoadedToken, record: AnchorRecord, context: AnchorContext): { term: bigint; turns: number } {
+    const home = this.#parts.door.home(token)
     const self = this.#ports.identity.signer.address
-    const { term: highest, report, voted } = record
-    const isOwn = highest > 0n && proposerOf(home, highest) === self
+    const { report, voted } = record
+    const highest = termReached(record, context)
+    const isOwn = highest === record.term && proposerOf(home, highest) === self
     if (isOwn && report && !voted) return { term: highest, turns: 0 }
     let turns = 0
     while (proposerOf(home, highest + 1n + BigInt(turns)) !== self && turns < home.anchors.length) turns++
@@ -149,7 +156,7 @@ export class ProposerService {
   /** Sends what the attempt still waits for; repeating it is harmless. */
   #push(token: LoadedToken, attempt: Attempt): void {
     const { instance } = token
-    const { anchors, quorum } = this.#parts.election.home(instance)
+    const { anchors, quorum } = this.#parts.door.home(token)
     const reports = [...attempt.reports.values()].map(({ signed }) => signed)
     if (attempt.reports.size < quorum) {
       return this.#parts.post.sendAll(anchors, { type: 'prepare', instance, term: attempt.term, reports })
@@ -164,9 +171,9 @@ export class ProposerService {
     const { instance, term } = signed.report
     const attempt = this.#attempts.get(instance)
     const token = this.#watched.get(instance)
-    const home = this.#parts.election.home(instance)
-    if (!attempt || !token || attempt.term !== term || attempt.reports.size >= home.quorum) return
-    const verified = this.#parts.election.verifyReport(signed, home)
+    if (!attempt || !token || attempt.term !== term) return
+    const home = this.#parts.door.home(token)
+    const verified = attempt.reports.size < home.quorum && this.#parts.election.verifyReport(token, signed, home)
     if (!verified || verified.anchor !== from) return
     attempt.reports.set(from, { signed, verified })
     this.#noteLease(attempt, leased)
@@ -245,7 +252,7 @@ export class ProposerService {
     const token = this.#watched.get(instance)
     if (!attempt?.placement || !token || attempt.hash !== placement) return
     const { keccak, recover } = this.#ports.identity.crypto
-    const home: Home = this.#parts.election.home(instance)
+    const home = this.#parts.door.home(token)
     const signer = recover(digestOf(Placement, attempt.placement, this.#context.domain, keccak), signature)
     if (signer !== from || !home.anchors.includes(from)) return
     attempt.votes.set(from, signature)

@@ -26,18 +26,27 @@ export type Change = {
   readonly perform?: () => void
 }
 
+export type Decide = (record: AnchorRecord, context: AnchorContext) => Change | undefined
+
 export class RecordBook {
   readonly #ports: Pick<Ports, 'store' | 'clock' | 'identity' | 'telemetry'>
   readonly #context: NodeContext
   readonly #records = new Map<Bytes32, AnchorRecord>()
   readonly #serial: Serial
+  readonly #epochOf: (instance: Bytes32) => bigint | undefined
   readonly #startedAt: number
   readonly #restarted: boolean
   #highWater: bigint
 
-  constructor(ports: Pick<Ports, 'store' | 'clock' | 'identity' | 'telemetry'>, context: NodeContext) {
+  /** `epochOf` says in which home epoch this anchor stands for an instance. */
+  constructor(
+    ports: Pick<Ports, 'store' | 'clock' | 'identity' | 'telemetry'>,
+    context: NodeContext,
+    epochOf: (instance: Bytes32) => bigint | undefined,
+  ) {
     this.#ports = ports
     this.#context = context
+    this.#epochOf = epochOf
     this.#serial = new Serial(QUEUE_LIMIT, (error) => {
       ports.telemetry.log('error', 'record.change_failed', { error })
     })
@@ -64,7 +73,7 @@ export class RecordBook {
   }
 
   /** The rules' view of now. Throws `election.clock` when the clock stands below what it showed before. */
-  anchorContext(): AnchorContext {
+  anchorContext(instance: Bytes32): AnchorContext {
     const { clock, identity } = this.#ports
     const { leaseMs, epsilonMs } = this.#context.parameters
     const now = clock.now()
@@ -73,6 +82,7 @@ export class RecordBook {
     const settledAfter = this.#startedAt + leaseMs + 2 * epsilonMs
     return {
       self: identity.signer.address,
+      epoch: this.#epochOf(instance),
       now,
       settled: !this.#restarted || clock.monotonic() > settledAfter,
       leaseMs: BigInt(leaseMs),
@@ -80,23 +90,37 @@ export class RecordBook {
     }
   }
 
+  /** The record once every change that was begun before has ended: what it says then covers all that was signed. */
+  settled(instance: Bytes32): Promise<AnchorRecord> {
+    return new Promise((resolve) => this.#serial.run(instance, () => resolve(this.get(instance))))
+  }
+
   /** Runs `decide` on the present record, alone for this instance; its change is on disk before `perform` runs. */
-  change(instance: Bytes32, decide: (record: AnchorRecord, context: AnchorContext) => Change | undefined): void {
-    this.#serial.run(instance, async () => {
-      const context = this.anchorContext()
-      const change = decide(this.get(instance), context)
-      if (!change) return
-      const writes = change.writes ?? []
-      if (change.record !== this.#records.get(instance)) {
-        await this.#ports.store.commit([
-          ...writes,
-          { key: RECORD_PREFIX + instance, value: encodeRecord(change.record) },
-          { key: CLOCK_KEY, value: encodeJson({ highWater: String(context.now) }) },
-        ])
-        if (context.now > this.#highWater) this.#highWater = context.now
-        this.#records.set(instance, change.record)
-      } else if (writes.length > 0) await this.#ports.store.commit(writes)
-      change.perform?.()
-    })
+  change(instance: Bytes32, decide: Decide): void {
+    this.#serial.run(instance, () => this.#apply(instance, decide))
+  }
+
+  /** As `change`; resolves once the change is on disk, and rejects when it is not. */
+  changed(instance: Bytes32, decide: Decide): Promise<void> {
+    return new Promise((resolve, reject) =>
+      this.#serial.run(instance, () => this.#apply(instance, decide).then(resolve, reject)),
+    )
+  }
+
+  async #apply(instance: Bytes32, decide: Decide): Promise<void> {
+    const context = this.anchorContext(instance)
+    const change = decide(this.get(instance), context)
+    if (!change) return
+    const writes = change.writes ?? []
+    if (change.record !== this.#records.get(instance)) {
+      await this.#ports.store.commit([
+        ...writes,
+        { key: RECORD_PREFIX + instance, value: encodeRecord(change.record) },
+        { key: CLOCK_KEY, value: encodeJson({ highWater: String(context.now) }) },
+      ])
+      if (context.now > this.#highWater) this.#highWater = context.now
+      this.#records.set(instance, change.record)
+    } else if (writes.length > 0) await this.#ports.store.commit(writes)
+    change.perform?.()
   }
 }

@@ -1,7 +1,6 @@
 /** How anchor records and journaled entries rest on disk. */
 import {
   type AnchorRecord,
-  bool,
   bytes32,
   certificateShape,
   certifiedPlacementShape,
@@ -11,6 +10,7 @@ import {
   Report,
   record,
   uint,
+  votedLeaseShape,
 } from '@smartlayer/protocol'
 
 export const headShape = record({ term: uint(64), n: uint(64), hash: bytes32 })
@@ -20,7 +20,7 @@ export const anchorRecordShape = record({
   term: uint(64),
   report: optional(Report),
   voted: optional(bytes32),
-  leases: listOf(record({ placement: bytes32, term: uint(64), expires: uint(64), released: bool }), 1024),
+  leases: listOf(votedLeaseShape, 1024),
   placement: optional(record({ certified: certifiedPlacementShape, hash: bytes32 })),
   accepted: optional(headShape),
   certified: optional(record({ certificate: certificateShape, head: headShape })),

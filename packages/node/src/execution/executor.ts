@@ -31,6 +31,7 @@ import {
   Release,
   streamOf,
   subsetOf,
+  type WireMessage,
 } from '@smartlayer/protocol'
 import type { LoadedToken, NodeContext } from '../context.ts'
 import type { Cancel } from '../ports/clock.ts'
@@ -64,9 +65,15 @@ type Parts = {
   inputs: InputBuffer
   replica: Replica
   lease: LeaseKeeper
+  /** The home set that votes in this term. */
   home: Home
+  /** True once another home set took its place: nothing can be journaled in this term any more. */
+  homeEnded: () => boolean
+  /** The lease was given back, durably: the anchors are to hear of it. */
+  released: (message: ReleaseMessage) => void
   secrets: Secrets
 }
+export type ReleaseMessage = Extract<WireMessage, { type: 'release' }>
 
 /** Where the placement is kept whose lease this node gave back last. */
 export function releasedKey(instance: Bytes32): string {
@@ -127,12 +134,7 @@ export class Executor {
     const signature = signer.sign(digestOf(Release, release, this.#context.domain, crypto.keccak))
     const key = releasedKey(placement.instance)
     await this.#ports.store.commit([{ key, value: new TextEncoder().encode(hash) }])
-    this.#parts.post.sendAll(this.#parts.home.anchors, {
-      type: 'release',
-      instance: placement.instance,
-      release,
-      signature,
-    })
+    this.#parts.released({ type: 'release', instance: placement.instance, release, signature })
   }
 
   /** Queues an action; its result shows in the replica's state. Returns false when too many wait. */
@@ -205,6 +207,7 @@ export class Executor {
   #tick(): void {
     if (this.#stopped) return
     const { retryMs } = this.#context.parameters
+    if (this.#parts.homeEnded()) return void this.release()
     this.#parts.lease.keep()
     const flight = this.#inFlight
     if (flight && this.#ports.clock.monotonic() - flight.sentAt >= retryMs) this.#send(flight)

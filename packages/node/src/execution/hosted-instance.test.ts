@@ -1,7 +1,8 @@
 /** What a node does about its lease when it ends and comes back. */
-import { type CertifiedPlacement, digestOf, nobleCrypto, Placement, ZERO_32 } from '@smartlayer/protocol'
+import { type CertifiedPlacement, digestOf, floorOfEpoch, nobleCrypto, Placement, ZERO_32 } from '@smartlayer/protocol'
 import { TEST } from '@smartlayer/protocol/testing'
 import { expect, test } from 'vitest'
+import { QuorumDoor } from '../directory/quorum-door.ts'
 import type { Ports } from '../ports/ports.ts'
 import { ANCHOR, CONTEXT, DOMAIN, INSTANCE, loneToken, NODE } from '../testing/lone-home.ts'
 import { memoryStore, VirtualTime } from '../testing/memory-world.ts'
@@ -12,10 +13,10 @@ import type { InputBuffer } from './input-buffer.ts'
 const { keccak } = nobleCrypto
 const NOW = TEST.timeS * 1_000n
 
-function placementOf(term: bigint): CertifiedPlacement {
+function placementOf(turn: bigint): CertifiedPlacement {
   const placement: Placement = {
     instance: INSTANCE,
-    term,
+    term: floorOfEpoch(1n) + turn,
     incarnation: 0n,
     proposer: ANCHOR.address,
     executor: NODE.address,
@@ -57,7 +58,8 @@ function machine() {
     send: (_: string, message: { type: string }) => void sent.push(message),
     sendAll: (_: readonly string[], message: { type: string }) => void sent.push(message),
   } as unknown as PostOffice
-  const parts = { post, inputs: {} as InputBuffer, secrets: { get: () => undefined } }
+  const door = new QuorumDoor(ports, CONTEXT)
+  const parts = { post, inputs: {} as InputBuffer, secrets: { get: () => undefined }, door }
   const start = async () => {
     const hosted = new HostedInstance(ports, CONTEXT, parts, loneToken())
     await hosted.start()
@@ -79,7 +81,7 @@ test('a lease that was given back is not taken up again after a restart, the nex
   const after = await start()
   after.place(placementOf(1n))
   expect(after.isExecutor).toBe(false)
-  expect(after.placement?.placement.term).toBe(1n)
+  expect(after.placement?.placement.term).toBe(floorOfEpoch(1n) + 1n)
   after.place(placementOf(2n))
   expect(after.isExecutor).toBe(true)
 })

@@ -7,13 +7,9 @@ import {
   type CertifiedPlacement,
   type CertifiedRenewal,
   type CommitProof,
-  checkPlacement,
-  checkRenewal,
   type Entry,
   formatTokenRef,
   type Hex,
-  type Home,
-  homeOf,
   type JournaledEntry,
   type JournalInput,
   mayServe,
@@ -25,10 +21,11 @@ import {
   subsetOf,
 } from '@smartlayer/protocol'
 import type { LoadedToken, NodeContext } from '../context.ts'
+import type { QuorumDoor } from '../directory/quorum-door.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { PostOffice } from '../wire/post-office.ts'
 import type { Secrets } from './effect-performer.ts'
-import { Executor, releasedKey } from './executor.ts'
+import { Executor, type ReleaseMessage, releasedKey } from './executor.ts'
 import type { InputBuffer } from './input-buffer.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import { type Confirmed, Replica, type SignedExecuted } from './replica.ts'
@@ -36,7 +33,7 @@ import { type Confirmed, Replica, type SignedExecuted } from './replica.ts'
 const RANGE_LIMIT = 64
 const WAITER_LIMIT = 1024
 
-type Parts = { post: PostOffice; inputs: InputBuffer; secrets: Secrets }
+type Parts = { post: PostOffice; inputs: InputBuffer; secrets: Secrets; door: QuorumDoor }
 type Placed = { readonly certified: CertifiedPlacement; readonly hash: Bytes32; expires: bigint }
 type Waiter = { n: bigint | undefined; readonly resolve: (confirmed: Confirmed) => void }
 
@@ -49,6 +46,7 @@ export class HostedInstance {
   readonly #waiters = new Map<Bytes32, Waiter>()
   #placed: Placed | undefined
   #executor: Executor | undefined
+  #release: { readonly message: ReleaseMessage; readonly until: bigint } | undefined
 
   constructor(ports: Ports, context: NodeContext, parts: Parts, token: LoadedToken) {
     this.#ports = ports
@@ -100,7 +98,7 @@ export class HostedInstance {
   place(certified: CertifiedPlacement): void {
     const { placement } = certified
     if (this.#placed && placement.term <= this.#placed.certified.placement.term) return
-    const checked = checkPlacement(certified, this.#home, this.#door)
+    const checked = this.#parts.door.placement(this.token, certified)
     if (!accepted(checked)) return
     this.#placed = { certified, hash: checked.value, expires: placement.expires }
     this.#executor?.stop()
@@ -114,7 +112,8 @@ export class HostedInstance {
   extend(certified: CertifiedRenewal): void {
     const placed = this.#placed
     if (!placed || certified.renew.placement !== placed.hash || certified.renew.expires <= placed.expires) return
-    if (accepted(checkRenewal(certified, this.#home, this.#door))) placed.expires = certified.renew.expires
+    const { placement } = placed.certified
+    if (accepted(this.#parts.door.renewal(this.token, certified, placement))) placed.expires = certified.renew.expires
   }
 
   take(entries: readonly JournaledEntry[], proof: CommitProof | undefined): void {
@@ -187,6 +186,7 @@ export class HostedInstance {
     // Roots may be lost like any message; until a majority is known here, ours is said again.
     if (BigInt(this.replica.confirmed?.state.n ?? -1) < this.replica.head.n) this.#announce()
     this.#ask(this.replica.head.n + 1n)
+    this.#sendRelease()
   }
 
   async leave(): Promise<void> {
@@ -202,7 +202,8 @@ export class HostedInstance {
 
   #elect(certified: CertifiedPlacement, hash: Bytes32): void {
     const { post, inputs, secrets } = this.#parts
-    const home = this.#home
+    const home = this.#parts.door.homeIn(this.token, certified.placement.term)
+    if (!home) return
     const lease = new LeaseKeeper(this.#ports, this.#context, { post, home, certified, hash })
     this.#executor = new Executor(this.#ports, this.#context, {
       post,
@@ -211,16 +212,28 @@ export class HostedInstance {
       replica: this.replica,
       lease,
       home,
+      homeEnded: () => this.#parts.door.home(this.token).epoch > home.epoch,
+      released: (message) => {
+        this.#release = { message, until: this.expires }
+        this.#sendRelease()
+      },
     })
     const { instance, term } = certified.placement
     this.#ports.telemetry.log('info', 'executor.elected', { instance, term })
+  }
+
+  /** Until the lease would have ended by itself: an anchor that takes over just now may not have heard of it. */
+  #sendRelease(): void {
+    if (!this.#release) return
+    if (this.#release.until < this.#ports.clock.now()) this.#release = undefined
+    else this.#parts.post.sendAll(this.#parts.door.home(this.token).anchors, this.#release.message)
   }
 
   /** Whoever missed the placement when it was made hears of it with the next renewal. */
   #remind(placement: Placement): void {
     const certified = this.#placed?.certified
     if (certified?.placement !== placement) return
-    const readers = new Set([...this.#home.anchors, ...placement.replicas])
+    const readers = new Set([...this.#parts.door.home(this.token).anchors, ...placement.replicas])
     readers.delete(this.#self)
     const token = formatTokenRef(this.token.ref)
     this.#parts.post.sendAll([...readers], { type: 'placement', token, certified })
@@ -234,7 +247,7 @@ export class HostedInstance {
 
   #executed(entry: Entry, signed: SignedExecuted): void {
     const { placement } = this.#placed?.certified ?? {}
-    const readers = new Set([...this.#home.anchors, ...(placement?.replicas ?? [])])
+    const readers = new Set([...this.#parts.door.home(this.token).anchors, ...(placement?.replicas ?? [])])
     readers.delete(this.#self)
     this.#parts.post.sendAll([...readers], { type: 'executed', ...signed })
     this.#ports.telemetry.log('info', 'replica.executed', {
@@ -280,13 +293,5 @@ export class HostedInstance {
 
   get #self(): Address {
     return this.#ports.identity.signer.address
-  }
-
-  get #home(): Home {
-    return homeOf(this.token.instance, this.#context.membership(), this.#ports.identity.crypto.keccak)
-  }
-
-  get #door() {
-    return { domain: this.#context.domain, crypto: this.#ports.identity.crypto }
   }
 }

@@ -11,7 +11,6 @@ import {
   Follower,
   faultsTolerated,
   Gossip,
-  homeOf,
   INTEREST_LIMIT,
   type Interest,
   type OpenEntry,
@@ -231,7 +230,7 @@ export class InputBuffer {
     const type = items[0] && this.#parts.door.typeOf(items[0])
     if (!type || !proof || !this.#followsTopic({ stream, subset })) return undefined
     const { crypto } = this.#ports.identity
-    const home = homeOf(stream, this.#context.membership(), crypto.keccak)
+    const home = this.#context.homes().of(stream)
     const checked = checkCheckpoint(proof.certified, { home, domain: this.#context.domain, crypto })
     if (!accepted(checked)) return undefined
     const { siblings, peaks } = proof

@@ -2,12 +2,10 @@
 import {
   type Address,
   accepted,
-  anchorsOf,
   applyEntry,
   type Bytes32,
   type CheckedInput,
   type CommitProof,
-  checkCertificate,
   checkCommit,
   checkInput,
   cursorsOf,
@@ -16,13 +14,12 @@ import {
   Executed,
   entryCarries,
   entryHash,
+  epochOfTerm,
   GENESIS,
   genesisState,
   type Head,
   type Hex,
-  type Home,
   handlerCall,
-  homeOf,
   type InstanceState,
   type JournaledEntry,
   stateRoot,
@@ -132,8 +129,9 @@ export class Replica {
   take(entries: readonly JournaledEntry[], proof: CommitProof): void {
     const { crypto } = this.#ports.identity
     if (proof.entry.instance !== this.token.instance || proof.entry.n <= this.#head.n) return
-    const checked = checkCommit(proof, this.#home(), { domain: this.#context.domain, crypto })
-    if (!accepted(checked)) return
+    const home = this.#context.homes().at(this.token.token, epochOfTerm(proof.entry.term))
+    const checked = home && checkCommit(proof, home, { domain: this.#context.domain, crypto })
+    if (!checked || !accepted(checked)) return
     const offered = new Map(entries.map((e) => [entryHash(e.entry, this.#context.domain, crypto.keccak), e]))
     for (let hash = checked.value.hash; ; ) {
       const journaled = offered.get(hash)
@@ -147,12 +145,6 @@ export class Replica {
   /** True for places that are not executed yet and near enough to wait. */
   mayTake(n: bigint): boolean {
     return n > this.#head.n && n <= this.#head.n + BigInt(WAITING_LIMIT)
-  }
-
-  /** True when a certificate and the chain up to it are known: an executor of a later term may continue there. */
-  certifies(journaled: JournaledEntry): boolean {
-    const door = { domain: this.#context.domain, crypto: this.#ports.identity.crypto }
-    return journaled.certificate !== undefined && accepted(checkCertificate(journaled.certificate, this.#home(), door))
   }
 
   /** Counts another replica's root. */
@@ -213,7 +205,6 @@ export class Replica {
     input: JournaledEntry['input']
     before: InstanceState
   }): CheckedInput | undefined {
-    const anchors = anchorsOf(this.#context.membership()).map((member) => member.node)
     const executor = input.kind === 'attempt' || input.kind === 'outcome' ? input.attestation.attester : signerless
     const checked = checkInput(input, {
       networkId: this.#context.networkId,
@@ -224,7 +215,7 @@ export class Replica {
       instance: this.token.instance,
       cursors: cursorsOf(before),
       executor,
-      anchors,
+      anchors: undefined,
       time: entry.time,
     })
     if (accepted(checked) && entryCarries(entry, checked.value) && !this.token.checkBody(input)) return checked.value
@@ -253,10 +244,6 @@ export class Replica {
     if (same.length < majority || BigInt(this.#confirmed?.state.n ?? -1) >= n) return
     this.#confirmed = { state: mine.state, root: mine.root, roots: same }
     this.#events.confirmed(mine.entry)
-  }
-
-  #home(): Home {
-    return homeOf(this.token.instance, this.#context.membership(), this.#ports.identity.crypto.keccak)
   }
 }
 

@@ -7,39 +7,33 @@ import {
   accepted,
   type Bytes32,
   type Certificate,
-  type CertifiedEntry,
   type CertifiedPlacement,
   type CertifiedRenewal,
   type CommitProof,
-  checkCertificate,
-  checkCommit,
   checkInput,
-  checkPlacement,
-  checkRenewal,
   cursorAfter,
   digestOf,
   Entry,
   entryCarries,
   entryHash,
+  epochOfTerm,
   formatTokenRef,
   type Head,
   Held,
   type Hex,
-  type Home,
   holdEntry,
   type JournaledEntry,
   learnCertificate,
   learnCommit,
   learnPlacement,
   type Place,
-  placementHash,
   type Refusal,
   readData,
   type Verdict,
   type VerifiedProposal,
 } from '@smartlayer/protocol'
 import type { LoadedToken, NodeContext } from '../context.ts'
-import type { ElectionService } from '../election/election-service.ts'
+import type { QuorumDoor } from '../directory/quorum-door.ts'
 import type { Change, RecordBook } from '../election/record-book.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { Write } from '../ports/store.ts'
@@ -55,7 +49,7 @@ const PAGE_BODIES = 300_000
 const ASKED_LIMIT = 10_000
 
 type ServicePorts = Pick<Ports, 'store' | 'identity' | 'telemetry' | 'clock'>
-type Parts = { post: PostOffice; book: RecordBook; election: ElectionService; streams: StreamService }
+type Parts = { post: PostOffice; book: RecordBook; door: QuorumDoor; streams: StreamService }
 type Proposed = { proposed: JournaledEntry; placement: CertifiedPlacement; predecessor: Certificate | undefined }
 
 export class JournalService {
@@ -107,12 +101,11 @@ export class JournalService {
     const { instance } = message.proposed.entry
     const token = this.#context.tokens.byInstance(instance)
     if (!token) return
-    const home = this.#parts.election.home(instance)
     const receipted = this.#hasReceipt(message, () => this.#proposeAgain(from, message))
     if (receipted === 'waiting') return
     this.#parts.book.change(instance, (record, context) => {
       if (receipted !== 'yes') return this.#refuse(from, { instance, about: 'proposal', decision: receipted })
-      const checked = this.#checkProposal(record, message, { token, home })
+      const checked = this.#checkProposal(record, message, token)
       if (!accepted(checked)) return this.#refuse(from, { instance, about: 'proposal', decision: checked })
       const { proposal, previousTime, writes } = checked.value
       const known = learnPlacement(record, message.placement, proposal.placement.hash)
@@ -154,16 +147,16 @@ export class JournalService {
   #checkProposal(
     record: AnchorRecord,
     { proposed, placement, predecessor }: Proposed,
-    { token, home }: { token: LoadedToken; home: Home },
+    token: LoadedToken,
   ): Verdict<{ proposal: VerifiedProposal; previousTime: bigint; writes: readonly Write[] }> {
     const { entry, executorSignature } = proposed
     const { keccak, recover } = this.#ports.identity.crypto
-    const placed = this.#checkedPlacement(record, placement, home)
+    const placed = this.#parts.door.placement(token, placement, record)
     if (!accepted(placed)) return placed
     const digest = digestOf(Entry, entry, this.#context.domain, keccak)
     const executor = recover(digest, executorSignature)
     if (!executor) return refuse('journal.not_executor', { executor: placement.placement.executor })
-    const before = predecessor && this.#checkedCertificate(record, predecessor, home)
+    const before = predecessor && this.#parts.door.certificate(token, predecessor, record)
     if (before && !accepted(before)) return before
     const tip = this.#entries.tip(entry.instance, entry.previous)
     if (!tip) {
@@ -219,9 +212,10 @@ export class JournalService {
 
   #hold(from: Address, certificate: Certificate): void {
     const { instance } = certificate.entry
-    const home = this.#parts.election.home(instance)
+    const token = this.#context.tokens.byInstance(instance)
+    if (!token) return
     this.#parts.book.change(instance, (record, context) => {
-      const checked = this.#checkedCertificate(record, certificate, home)
+      const checked = this.#parts.door.certificate(token, certificate, record)
       if (!accepted(checked)) return undefined
       const tip = this.#entries.tip(instance, certificate.entry.previous)
       const journaled = this.#entries.entry(instance, checked.value.head.hash)
@@ -241,11 +235,11 @@ export class JournalService {
 
   #commit(from: Address, journaled: JournaledEntry, proof: CommitProof): void {
     const { instance } = journaled.entry
-    if (!this.#context.tokens.byInstance(instance)) return
-    const home = this.#parts.election.home(instance)
+    const token = this.#context.tokens.byInstance(instance)
+    if (!token) return
     this.#parts.book.change(instance, (record) => {
       if (journaled.entry.n <= record.committed.n) return undefined
-      const checked = checkCommit(proof, home, this.#door())
+      const checked = this.#parts.door.commit(token, proof)
       if (!accepted(checked)) return undefined
       return this.#commitChain(record, [journaled], { head: checked.value, proof }, from)
     })
@@ -291,10 +285,10 @@ export class JournalService {
     const known = this.#leases.get(instance)
     if (known && known.renew.placement === certified.renew.placement && known.renew.expires >= certified.renew.expires)
       return
-    if (!this.#context.tokens.byInstance(instance)) return
-    if (accepted(checkRenewal(certified, this.#parts.election.home(instance), this.#door()))) {
-      this.#leases.set(instance, certified)
-    }
+    const token = this.#context.tokens.byInstance(instance)
+    const placed = this.#parts.book.get(instance).placement
+    if (!token || placed?.hash !== certified.renew.placement) return
+    if (accepted(this.#parts.door.renewal(token, certified, placed.placement))) this.#leases.set(instance, certified)
   }
 
   /** Committed entries, then the certified ones that are not committed yet. */
@@ -326,12 +320,12 @@ export class JournalService {
 
   /** Entries from another home anchor: committed ones are stored as such, certified ones for later reports. */
   #take(from: Address, { instance, entries, proof }: Range): void {
-    if (!this.#context.tokens.byInstance(instance)) return
-    const home = this.#parts.election.home(instance)
+    const token = this.#context.tokens.byInstance(instance)
+    if (!token) return
     if (proof) {
       this.#parts.book.change(instance, (record) => {
         if (proof.entry.n <= record.committed.n) return undefined
-        const checked = checkCommit(proof, home, this.#door())
+        const checked = this.#parts.door.commit(token, proof)
         if (!accepted(checked)) return undefined
         const change = this.#commitChain(record, entries, { head: checked.value, proof }, from)
         const isPage = change !== undefined && entries.length > 1
@@ -341,36 +335,21 @@ export class JournalService {
     const committed = proof?.entry.n ?? 0n // with what comes before it: taken as one change above
     for (const journaled of entries) {
       const { entry, certificate } = journaled
-      if (certificate && entry.n > committed) this.#takeCertified(journaled, certificate, home)
+      if (certificate && entry.n > committed) this.#takeCertified(token, journaled, certificate)
     }
   }
 
-  #takeCertified(journaled: JournaledEntry, certificate: Certificate, home: Home): void {
-    const { instance } = journaled.entry
+  #takeCertified(token: LoadedToken, journaled: JournaledEntry, certificate: Certificate): void {
+    const { instance } = token
     this.#parts.book.change(instance, (record) => {
       if (journaled.entry.n <= record.committed.n) return undefined
-      const checked = this.#checkedCertificate(record, certificate, home)
+      const checked = this.#parts.door.certificate(token, certificate, record)
       const tip = this.#entries.tip(instance, journaled.entry.previous)
       if (!accepted(checked) || !tip) return undefined
       const writes = [this.#entries.entryWrite(journaled, checked.value.head.hash, tip.cursors)]
       const reportStands = record.report !== undefined && record.report.term > checked.value.head.term
       return { record: reportStands ? record : learnCertificate(record, checked.value), writes }
     })
-  }
-
-  /** The votes of a placement that this anchor knows already are not counted again. */
-  #checkedPlacement(record: AnchorRecord, certified: CertifiedPlacement, home: Home): Verdict<Bytes32> {
-    const hash = placementHash(certified.placement, this.#context.domain, this.#ports.identity.crypto.keccak)
-    if (record.placement?.hash === hash) return { verdict: 'accept', value: hash }
-    return checkPlacement(certified, home, this.#door())
-  }
-
-  #checkedCertificate(record: AnchorRecord, certificate: Certificate, home: Home): Verdict<CertifiedEntry> {
-    const known = record.certified
-    const hash = entryHash(certificate.entry, this.#context.domain, this.#ports.identity.crypto.keccak)
-    return known?.head.hash === hash
-      ? { verdict: 'accept', value: known }
-      : checkCertificate(certificate, home, this.#door())
   }
 
   /** Asks for what follows the last committed entry; while the answer may be on its way, not again. */
@@ -381,8 +360,7 @@ export class JournalService {
     if (before?.n === n && now - before.at < this.#context.parameters.retryMs) return
     if (this.#asked.size >= ASKED_LIMIT) this.#asked.clear()
     this.#asked.set(instance, { n, at: now })
-    const self = this.#ports.identity.signer.address
-    const others = this.#parts.election.home(instance).anchors.filter((anchor) => anchor !== self)
+    const others = this.#keepers(record)
     // By turns: what is missing may be a certified entry that one of them alone has.
     const first = this.#turn++ % Math.max(1, others.length)
     const asked =
@@ -396,8 +374,16 @@ export class JournalService {
     this.#parts.post.sendAll(asked, request)
   }
 
-  #door() {
-    return { domain: this.#context.domain, crypto: this.#ports.identity.crypto }
+  /** Who may have what is missing: the other home anchors, and those of the set before as long as the journal ends in its terms. */
+  #keepers(record: AnchorRecord): readonly Address[] {
+    const token = this.#context.tokens.byInstance(record.instance)
+    if (!token) return []
+    const homes = this.#context.homes()
+    const [home, before] = homes.history(homes.shardOf(token.token))
+    const isOlder = record.certified !== undefined && epochOfTerm(record.certified.head.term) < home.epoch
+    const keepers = new Set([...home.anchors, ...((isOlder && before?.anchors) || [])])
+    keepers.delete(this.#ports.identity.signer.address)
+    return [...keepers]
   }
 
   #sign(type: typeof Accept | typeof Held, place: Place): Hex {

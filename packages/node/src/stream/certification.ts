@@ -56,7 +56,7 @@ export class Certification {
     const { stream, epoch, sequence } = data
     const isHere = streams.placeAt(stream, sequence)?.uid === uid
     if (!isHere || !streams.maySign(data)) return // given up meanwhile, or something else before
-    const receipt: Receipt = { stream, epoch, sequence, uid, homeEpoch: this.#context.membership().epoch }
+    const receipt: Receipt = { stream, epoch, sequence, uid, homeEpoch: homes.of(stream).epoch }
     const signature = certifier.sign(receipt)
     const readers = new Set([...homes.of(stream).anchors, from])
     readers.delete(homes.self)
@@ -149,10 +149,10 @@ export class Certification {
 
   /** Our signature for what we hold at a place, when there is nothing else that we signed for it. */
   #ownReceipt(stream: Bytes32, sequence: bigint): OwnReceipt | undefined {
-    const { streams, certifier } = this.#options
+    const { streams, homes, certifier } = this.#options
     const place = streams.placeAt(stream, sequence)
     if (!place || !streams.maySign({ stream, epoch: place.epoch, sequence })) return undefined
-    const homeEpoch = this.#context.membership().epoch
+    const homeEpoch = homes.of(stream).epoch
     const receipt: Receipt = { stream, epoch: place.epoch, sequence, uid: place.uid, homeEpoch }
     return { receipt, signature: certifier.sign(receipt) }
   }

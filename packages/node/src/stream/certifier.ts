@@ -8,7 +8,6 @@ import {
   type CertifiedReceipt,
   digestOf,
   type Hex,
-  homeOf,
   Receipt,
   type Receipt as ReceiptValue,
 } from '@smartlayer/protocol'
@@ -46,11 +45,9 @@ export class Certifier {
   }
 
   count(from: Address, receipt: ReceiptValue, signature: Hex): Outcome {
-    const { keccak } = this.#ports.identity.crypto
-    const membership = this.#context.membership()
-    const home = homeOf(receipt.stream, membership, keccak)
-    // Signatures over receipts of different memberships make no certificate together.
-    if (!home.anchors.includes(from) || receipt.homeEpoch !== membership.epoch) return { outcome: 'refused' }
+    const home = this.#context.homes().of(receipt.stream)
+    // Signatures over receipts of different home sets make no certificate together.
+    if (!home.anchors.includes(from) || receipt.homeEpoch !== home.epoch) return { outcome: 'refused' }
     const places = this.#placesOf(receipt.stream)
     const key = placeKey(receipt)
     const counted = places.get(key)
@@ -76,7 +73,7 @@ export class Certifier {
     if (known) return known
     const { receipt, links } = certificate
     const { crypto } = this.#ports.identity
-    const home = homeOf(receipt.stream, this.#context.membership(), crypto.keccak)
+    const home = this.#context.homes().of(receipt.stream)
     const digest = digestOf(Receipt, receipt, this.#context.domain, crypto.keccak)
     const signatures = new Map<Address, Hex>()
     for (const signature of certificate.signatures) {
@@ -92,7 +89,7 @@ export class Certifier {
 
   /** Anchors whose receipt for this place was counted. */
   signed(receipt: Pick<ReceiptValue, 'stream' | 'epoch' | 'sequence' | 'uid'>): ReadonlySet<Address> {
-    const key = placeKey({ ...receipt, homeEpoch: this.#context.membership().epoch })
+    const key = placeKey({ ...receipt, homeEpoch: this.#context.homes().of(receipt.stream).epoch })
     return new Set(this.#streams.get(receipt.stream)?.get(key)?.signatures.keys())
   }
 

@@ -10,7 +10,6 @@ import {
   checkCheckpoint,
   digestOf,
   type Hex,
-  homeOf,
   leafOf,
   listOf,
   type MountainProof,
@@ -255,7 +254,7 @@ export class Checkpointer {
       size,
       root: mountainRoot(mountains, this.#ports.identity.crypto.keccak),
       head: place.uid,
-      homeEpoch: this.#context.membership().epoch,
+      homeEpoch: this.#home(stream).epoch,
       time: this.#ports.clock.now() / 1_000n,
     }
   }
@@ -341,7 +340,7 @@ export class Checkpointer {
   }
 
   #home(stream: Bytes32) {
-    return homeOf(stream, this.#context.membership(), this.#ports.identity.crypto.keccak)
+    return this.#context.homes().of(stream)
   }
 
   get #self(): Address {

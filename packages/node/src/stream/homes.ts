@@ -1,21 +1,19 @@
 /** Which anchors are home of a stream, as this anchor sees it. */
-import { type Address, type Bytes32, type Crypto, type Home, homeOf } from '@smartlayer/protocol'
+import type { Address, Bytes32, HomeSet } from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
 import type { Ports } from '../ports/ports.ts'
 
 export class Homes {
   readonly self: Address
-  readonly #context: Pick<NodeContext, 'membership'>
-  readonly #crypto: Crypto
+  readonly #context: Pick<NodeContext, 'membership' | 'homes'>
 
-  constructor({ identity }: Pick<Ports, 'identity'>, context: Pick<NodeContext, 'membership'>) {
+  constructor({ identity }: Pick<Ports, 'identity'>, context: Pick<NodeContext, 'membership' | 'homes'>) {
     this.self = identity.signer.address
     this.#context = context
-    this.#crypto = identity.crypto
   }
 
-  of(stream: Bytes32): Home {
-    return homeOf(stream, this.#context.membership(), this.#crypto.keccak)
+  of(stream: Bytes32): HomeSet {
+    return this.#context.homes().of(stream)
   }
 
   /** True when this anchor is a home anchor of the stream. */

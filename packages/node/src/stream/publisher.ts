@@ -6,7 +6,6 @@ import {
   type Bytes32,
   type CertifiedReceipt,
   type Home,
-  homeOf,
   LINK_LIMIT,
   type OpenEntry,
   PUBLISH_LIMIT,
@@ -157,9 +156,8 @@ export class Publisher {
   }
 
   #send(stream: Bytes32, lane: Lane, publications: readonly Publication[]): void {
-    const { keccak } = this.#ports.identity.crypto
     const entries = publications.flatMap((publication) => publication.entries)
-    const home = homeOf(stream, this.#context.membership(), keccak)
+    const home = this.#context.homes().of(stream)
     const nothing = () => {}
     const group: Group = { home, entries, publications, refusals: new Map(), cancel: nothing, cancelRetry: nothing }
     lane.flying.add(group)

@@ -2,6 +2,7 @@
 import {
   type Bytes32,
   domainOf,
+  homesOver,
   instanceOf,
   type Membership,
   nobleCrypto,
@@ -29,6 +30,8 @@ export const DOMAIN = domainOf(
 const MEMBERSHIP: Membership = {
   epoch: 1n,
   beacon: ZERO_32,
+  earlierBeacons: [],
+  homes: { shards: 16, size: 31, rotation: 30 },
   members: [
     {
       node: ANCHOR.address,
@@ -43,6 +46,8 @@ const MEMBERSHIP: Membership = {
   ],
 }
 
+const HOMES = homesOver([MEMBERSHIP], keccak)
+
 /** What `NODE` knows of its network. */
 export const CONTEXT = {
   networkId: TEST.networkId,
@@ -50,6 +55,7 @@ export const CONTEXT = {
   easDomain: TEST.easDomain,
   parameters: LOCAL_PARAMETERS,
   membership: () => MEMBERSHIP,
+  homes: () => HOMES,
 } as unknown as NodeContext
 
 export function loneToken(inputs: TokenRules['inputs'] = {}): LoadedToken {

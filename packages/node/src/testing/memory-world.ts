@@ -6,6 +6,7 @@ import {
   domainOf,
   easDomain,
   type Hex,
+  homesOver,
   INPUT_KINDS,
   inputContext,
   instanceOf,
@@ -96,6 +97,8 @@ export class MemoryWorld {
     this.#membership = {
       epoch: 1n,
       beacon: `0x${'be'.repeat(32)}`,
+      earlierBeacons: [],
+      homes: { shards: 16, size: 31, rotation: 30 },
       members: keys.map((key, i) => ({
         node: nobleSigner(key).address,
         role: i < anchorCount ? 'anchor' : 'service',
@@ -166,12 +169,14 @@ export class MemoryWorld {
 
   #context(): NodeContext {
     const token = this.token
+    const homes = homesOver([this.#membership], keccak)
     return {
       networkId: networkIdOf(1n, this.#registry, keccak),
       domain: this.domain,
       easDomain: this.easDomain,
       parameters: LOCAL_PARAMETERS,
       membership: () => this.#membership,
+      homes: () => homes,
       tokens: {
         byInstance: (instance) => (instance === token.instance ? token : undefined),
         byContract: (contract) => ({ contract, rules: token.rules, checkFact: () => undefined }),

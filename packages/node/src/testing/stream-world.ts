@@ -3,6 +3,7 @@ import {
   type Address,
   domainOf,
   type Hex,
+  homesOver,
   KEEP_ALL,
   type Membership,
   nobleSigner,
@@ -66,6 +67,8 @@ export class StreamWorld {
     this.membership = {
       epoch: 1n,
       beacon: `0x${'be'.repeat(32)}`,
+      earlierBeacons: [],
+      homes: { shards: 16, size: 31, rotation: 30 },
       members: keys.map((key, i) => ({
         node: nobleSigner(key).address,
         role: i < anchors ? 'anchor' : 'service',
@@ -177,12 +180,14 @@ export class StreamWorld {
     const rules = { tokenType, scriptHash: ZERO_32, inputs, actions: {}, effects: {} }
     const type = { contract, rules, checkFact: () => undefined }
     const { keccak } = this.#crypto.crypto
+    const homes = homesOver([this.membership], keccak)
     return {
       networkId,
       domain: domainOf({ name: 'SmartLayer', version: '1', chainId: 1n, verifyingContract: registry }, keccak),
       easDomain,
       parameters: { ...LOCAL_PARAMETERS, hotS },
       membership: () => this.membership,
+      homes: () => homes,
       tokens: {
         byInstance: () => undefined,
         byContract: (asked) => (asked === contract ? type : undefined),

@@ -11,8 +11,11 @@ import { type AttestedGrant, Grant, GrantCheck } from './messages.ts'
 export type GrantContext = {
   readonly domain: Domain
   readonly crypto: Crypto
-  /** All anchors of the network; f + 1 of them must have checked the grant. */
-  readonly anchors: readonly Address[]
+  /**
+   * All anchors of the network; f + 1 of them must have checked the grant. Undefined where an entry is executed: its home anchors
+   * saw to it, and who is an anchor may have changed since.
+   */
+  readonly anchors: readonly Address[] | undefined
   readonly nowS: bigint
   readonly token: Bytes32
   /** The key that signed the request. */
@@ -55,17 +58,22 @@ export function checkGrant(
   ].join()
   if (context.seen?.has(key)) return accept(attested)
   if (crypto.recover(digest, attested.signature) !== grant.holder) return reject('grant.signature')
-  const needed = faultsTolerated(context.anchors.length) + 1
-  const got = countChecks(valid, context)
-  if (got < needed) return reject('grant.unattested', { got, needed })
+  const unattested = context.anchors && tooFewChecks(valid, context.anchors, context)
+  if (unattested) return unattested
   context.seen?.add(key)
   return accept(attested)
 }
 
-/** Distinct anchors that signed one of these checks. */
-function countChecks(checks: AttestedGrant['checks'], { anchors, crypto, domain }: GrantContext): number {
+/** f + 1 distinct anchors must have signed one of these checks. */
+function tooFewChecks(
+  checks: AttestedGrant['checks'],
+  anchors: readonly Address[],
+  { crypto, domain }: GrantContext,
+): Verdict<never> | undefined {
+  const needed = faultsTolerated(anchors.length) + 1
   const signers = checks.map(({ check, signature }) =>
     crypto.recover(digestOf(GrantCheck, check, domain, crypto.keccak), signature),
   )
-  return new Set(signers.filter((signer) => signer && anchors.includes(signer))).size
+  const got = new Set(signers.filter((signer) => signer && anchors.includes(signer))).size
+  return got < needed ? reject('grant.unattested', { got, needed }) : undefined
 }

@@ -1,6 +1,8 @@
 /** The HTTP API of nodes: every request and answer as a shape, the same for server, SDK and documentation. */
+
 import { Action, Query } from '../access/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
+import type { Membership } from '../directory/membership.ts'
 import { SealingKey } from '../execution/messages.ts'
 import { Executed } from '../journal/messages.ts'
 import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
@@ -31,6 +33,10 @@ export const memberShape = record({
   stake: uint(256),
 })
 
+/** Epochs whose beacons may still draw homes. */
+const BEACON_LIMIT = 64
+const SHARD_LIMIT = 1 << 22
+
 /** GET /v1/network: what a client must know to verify. It checks members against the chain, or against f + 1 anchors. */
 export const networkInfoShape = record({
   networkId: bytes32,
@@ -41,10 +47,17 @@ export const networkInfoShape = record({
   easVersion: text(16),
   epoch: uint(64),
   beacon: bytes32,
+  earlierBeacons: listOf(bytes32, BEACON_LIMIT),
+  homes: record({ shards: integer(1, SHARD_LIMIT), size: integer(1, 31), rotation: integer(1, BEACON_LIMIT) }),
   members: listOf(memberShape, MEMBER_LIMIT),
   parameters: record({ leaseMs: uint(64), epsilonMs: uint(64), replicas: integer(1, 31) }),
 })
 export type NetworkInfo = ShapeOf<typeof networkInfoShape>
+
+/** What draws home sets, out of what a network says of itself. */
+export function membershipOf({ epoch, beacon, earlierBeacons, homes, members }: NetworkInfo): Membership {
+  return { epoch, beacon, earlierBeacons, homes, members }
+}
 
 /** GET /v1/tokens/:token/placement: where a token lives, with the votes that prove it. */
 export const placementInfoShape = record({

@@ -27,4 +27,15 @@ export const directoryErrors = {
     (f) => `${f.got} of ${f.of} anchors answered, ${f.needed} needed (${f.detail}).`,
     'Check the network and try again; nothing was done.',
   ),
+  'home.epoch': entry<{ epoch: bigint; standing: bigint }>(
+    'conflict',
+    (f) =>
+      `The term belongs to home epoch ${f.epoch}; this anchor stands in ${f.standing} for it (0: it has not taken over).`,
+    'Ask the home anchors of the present epoch, or try again in a moment.',
+  ),
+  'home.sealed': entry<{ epoch: bigint; standing: bigint }>(
+    'conflict',
+    (f) => `Home epoch ${f.epoch} is over: this anchor sealed it for ${f.standing}.`,
+    'Ask the home anchors of the present epoch.',
+  ),
 } as const

@@ -16,8 +16,26 @@ export type Member = {
   readonly stake: bigint
 }
 
-/** The members of one epoch, sorted by address, so that every honest node computes the same sets. */
-export type Membership = { readonly epoch: bigint; readonly beacon: Bytes32; readonly members: readonly Member[] }
+/** How home sets are drawn; fixed for a network. */
+export type HomeParameters = {
+  /** Into how many shards all subjects fall. */
+  readonly shards: number
+  /** Anchors of one home set, m = 3f + 1. */
+  readonly size: number
+  /** Each epoch draws the homes of one in so many shards anew. */
+  readonly rotation: number
+}
+
+/** The members of one epoch, sorted by address, and what draws their home sets: equal at every honest node. */
+export type Membership = {
+  readonly epoch: bigint
+  readonly members: readonly Member[]
+  /** The beacon of this epoch. */
+  readonly beacon: Bytes32
+  /** Those of the epochs before, the latest first, as far as homes drawn by them may still stand. */
+  readonly earlierBeacons: readonly Bytes32[]
+  readonly homes: HomeParameters
+}
 
 export function anchorsOf(membership: Membership): readonly Member[] {
   return membership.members.filter((member) => member.role === 'anchor')

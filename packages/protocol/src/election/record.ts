@@ -3,7 +3,9 @@
 import type { CertifiedEntry, Head } from '../journal/messages.ts'
 import { GENESIS } from '../journal/messages.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
+import { ignore, type Verdict } from '../primitives/verdict.ts'
 import type { CertifiedPlacement, Report } from './messages.ts'
+import { epochOfTerm, floorOfEpoch } from './term.ts'
 
 /** A lease this anchor voted for, its renewals included. It binds until `expires` unless it was released. */
 export type VotedLease = {
@@ -38,6 +40,8 @@ export type AnchorRecord = {
 /** The rules' view of the moment. Times in milliseconds. */
 export type AnchorContext = {
   readonly self: Address
+  /** The home epoch whose terms this anchor may sign in; undefined while it is not home, or has not taken over yet. */
+  readonly epoch: bigint | undefined
   /** Wall clock, already checked against its high-water mark. */
   readonly now: bigint
   /** False after a restart until one longest lease + 2ε passed on the monotonic clock (docs/spec/election.md). */
@@ -78,4 +82,16 @@ export function enterTerm(record: AnchorRecord, term: bigint, context: AnchorCon
   const leases = record.leases.filter((lease) => !lease.released && !isOver(lease.expires, context))
   if (term === record.term) return { ...record, leases }
   return { ...record, term, report: undefined, voted: undefined, leases }
+}
+
+/** Nothing is signed in a term of another home set than the one this anchor stands in now. */
+export function otherEpoch(term: bigint, { epoch }: Pick<AnchorContext, 'epoch'>): Verdict<never> | undefined {
+  if (epoch === epochOfTerm(term)) return undefined
+  return ignore('home.epoch', { epoch: epochOfTerm(term), standing: epoch ?? 0n })
+}
+
+/** The highest term that is behind this anchor: its own, or the beginning of the epoch it stands in. */
+export function termReached({ term }: AnchorRecord, { epoch = 0n }: Pick<AnchorContext, 'epoch'>): bigint {
+  const floor = floorOfEpoch(epoch)
+  return term > floor ? term : floor
 }

@@ -23,6 +23,7 @@ const home: Home = { anchors, quorum: 3 }
 const INSTANCE = hash(7)
 const context = (now: bigint, settled = true): AnchorContext => ({
   self: a,
+  epoch: 0n,
   now,
   settled,
   leaseMs: 3_000n,

@@ -4,7 +4,16 @@ import { compareHeads, GENESIS, type Head } from '../journal/messages.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
 import type { CertifiedPlacement, Placement, Release, Renew, Report } from './messages.ts'
-import { type AnchorContext, type AnchorRecord, enterTerm, isOver, leasedUntil, type VotedLease } from './record.ts'
+import {
+  type AnchorContext,
+  type AnchorRecord,
+  enterTerm,
+  isOver,
+  leasedUntil,
+  otherEpoch,
+  termReached,
+  type VotedLease,
+} from './record.ts'
 
 /** A report whose signature and certificate were checked at the door. */
 export type VerifiedReport = { readonly anchor: Address; readonly report: Report }
@@ -29,9 +38,14 @@ export function report(
   const { term, from, certificate, reports = [] } = prepare
   if (from !== proposerOf(home, term))
     return reject('election.not_proposer', { term, proposer: proposerOf(home, term) })
+  const elsewhere = otherEpoch(term, context)
+  if (elsewhere) return elsewhere
   if (term === record.term && record.report) return accept({ record, sign: record.report })
   if (term <= record.term) return ignore('election.term_old', { term, highest: record.term })
-  if (isJump(record, term, home) && reportersOf(reports, term).size <= home.anchors.length - home.quorum)
+  if (
+    isJump(termReached(record, context), term, home) &&
+    reportersOf(reports, term).size <= home.anchors.length - home.quorum
+  )
     return ignore('election.term_jump', { term, highest: record.term })
   const made: Report = {
     instance: record.instance,
@@ -44,8 +58,8 @@ export function report(
 }
 
 /** A term that one proposer may not lead to by itself: it could use up all terms. */
-export function isJump({ term: highest }: AnchorRecord, term: bigint, home: Home): boolean {
-  return term > highest + BigInt(home.anchors.length)
+export function isJump(reached: bigint, term: bigint, home: Home): boolean {
+  return term > reached + BigInt(home.anchors.length)
 }
 
 /** Vote: one body per term, resting on 2f + 1 reports, and only when every lease voted for is over or released. */
@@ -56,7 +70,7 @@ export function vote(
   context: AnchorContext,
 ): Decision<Placement> {
   const { placement, hash } = proposal
-  const refusal = malformedPlacement(proposal, { home, isServiceNode }, context)
+  const refusal = malformedPlacement(proposal, { home, isServiceNode }, context) ?? otherEpoch(placement.term, context)
   if (refusal) return refusal
   if (placement.term < record.term) return ignore('election.term_old', { term: placement.term, highest: record.term })
   const sameTerm = placement.term === record.term
@@ -78,6 +92,8 @@ export function renew(record: AnchorRecord, request: Renew, context: AnchorConte
   const current = record.placement
   if (!current || current.hash !== request.placement) return ignore('election.unknown_placement')
   const { term } = current.placement
+  const elsewhere = otherEpoch(term, context)
+  if (elsewhere) return elsewhere
   if (term < record.term) return ignore('election.term_old', { term, highest: record.term })
   const known = record.leases.find((lease) => lease.placement === request.placement)
   if (known?.released) return ignore('election.released')

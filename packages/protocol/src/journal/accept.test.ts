@@ -14,6 +14,7 @@ const INSTANCE = hash(7)
 const PLACEMENT = hash(100)
 const context = (now = 10_500n): AnchorContext => ({
   self: OTHER,
+  epoch: 0n,
   now,
   settled: true,
   leaseMs: 3_000n,

@@ -1,7 +1,7 @@
 /** When a home anchor accepts, holds and commits entries: the order of an instance (docs/spec/journal.md). */
 
 import type { CertifiedPlacement, Placement } from '../election/messages.ts'
-import { type AnchorContext, type AnchorRecord, enterTerm, isOver } from '../election/record.ts'
+import { type AnchorContext, type AnchorRecord, enterTerm, isOver, otherEpoch } from '../election/record.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
 import { type CertifiedEntry, compareHeads, type Entry, type Head, kindOf, type Place, placeOf } from './messages.ts'
@@ -27,7 +27,8 @@ export function acceptEntry(
 ): Signing<Place> {
   const { entry, hash } = proposal
   const { placement } = proposal.placement
-  const refusal = wrongPlace(proposal, placement) ?? wrongTime(entry, previousTime, context)
+  const refusal =
+    wrongPlace(proposal, placement) ?? wrongTime(entry, previousTime, context) ?? otherEpoch(entry.term, context)
   if (refusal) return refusal
   if (entry.term < record.term) return ignore('election.term_old', { term: entry.term, highest: record.term })
   const known = record.leases.find((lease) => lease.placement === proposal.placement.hash)
@@ -46,6 +47,8 @@ export function acceptEntry(
 /** Holds a certified entry: signed only in the entry's own term. A certificate stored without it may still be reported. */
 export function holdEntry(record: AnchorRecord, certified: CertifiedEntry, context: AnchorContext): Signing<Place> {
   const { certificate, head } = certified
+  const elsewhere = otherEpoch(head.term, context)
+  if (elsewhere) return elsewhere
   if (head.term < record.term) return ignore('election.term_old', { term: head.term, highest: record.term })
   const entered = enterTerm(holdKnown(record, certified), head.term, context)
   return accept({ record: entered, sign: placeOf(certificate.entry, head.hash) })

@@ -63,7 +63,8 @@ export type InputContext = {
   readonly instance: Bytes32
   readonly cursors: Cursors
   readonly executor: Address
-  readonly anchors: readonly Address[]
+  /** Who may have checked grants; undefined where an entry is executed that home anchors accepted. */
+  readonly anchors: readonly Address[] | undefined
   /** Time of the entry in ms: validity is judged at the journal position, so that every replica judges alike. */
   readonly time: bigint
 }

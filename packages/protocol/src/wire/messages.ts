@@ -1,6 +1,7 @@
 /** What nodes say to each other: every overlay message with its shape and limits. Signatures never cover this encoding. */
 import { Action, Grant, GrantCheck } from '../access/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
+import { SEALED_LEASE_LIMIT } from '../election/hand-over.ts'
 import { Placement, Release, Renew, Report } from '../election/messages.ts'
 import { Accept, Entry, Executed, Held } from '../journal/messages.ts'
 import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
@@ -29,12 +30,25 @@ const body = text(BODY_LIMIT)
 export const certificateShape = record({ entry: Entry, accepts: signatures })
 export const certifiedPlacementShape = record({ placement: Placement, votes: signatures })
 export const certifiedRenewalShape = record({ renew: Renew, votes: signatures })
+export const votedLeaseShape = record({ placement: bytes32, term: uint(64), expires: uint(64), released: bool })
 export const signedReportShape = record({ report: Report, signature, certificate: optional(certificateShape) })
 export const attestedGrantShape = record({
   grant: Grant,
   signature,
   checks: listOf(record({ check: GrantCheck, signature }), HOME_LIMIT),
 })
+/** Instances in one page of a hand-over. */
+export const SEALED_PAGE_LIMIT = 32
+const SHARD_LIMIT = 1 << 22
+const sealedRecordShape = record({
+  token: text(TOKEN_TEXT_LIMIT),
+  instance: bytes32,
+  placement: optional(certifiedPlacementShape),
+  leases: listOf(votedLeaseShape, SEALED_LEASE_LIMIT),
+  certificate: optional(certificateShape),
+})
+export type SealedRecordMessage = ShapeOf<typeof sealedRecordShape>
+
 export const commitProofShape = oneOf('by', {
   held: record({ entry: Entry, held: signatures }),
   next: record({ entry: Entry, next: certificateShape }),
@@ -85,6 +99,15 @@ export const wireShape = oneOf('type', {
   renewed: record({ instance: bytes32, renew: Renew, signature }),
   lease: record({ instance: bytes32, certified: certifiedRenewalShape }),
   release: record({ instance: bytes32, release: Release, signature }),
+  // Hand-over of a shard from one home set to the next: what each instance there is bound by, in pages by instance.
+  'seal-request': record({ shard: integer(0, SHARD_LIMIT), epoch: uint(64), after: bytes32 }),
+  sealed: record({
+    shard: integer(0, SHARD_LIMIT),
+    epoch: uint(64),
+    after: bytes32,
+    records: listOf(sealedRecordShape, SEALED_PAGE_LIMIT),
+    last: bool,
+  }),
   // Journal.
   proposal: record({
     proposed: journaledEntryShape,

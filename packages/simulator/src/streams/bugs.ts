@@ -30,7 +30,7 @@ export const STREAM_BUGS: readonly Bug[] = [
   {
     name: 'mix-receipts-of-memberships',
     edits: [
-      edit(CERTIFIER, ' || receipt.homeEpoch !== membership.epoch) return', ') return'),
+      edit(CERTIFIER, ' || receipt.homeEpoch !== home.epoch) return', ') return'),
       edit(CERTIFIER, 'uid, homeEpoch }: Omit', 'uid, none: homeEpoch }: Omit'),
     ],
   },

@@ -19,6 +19,7 @@ import {
   domainOf,
   easDomain,
   type Hasher,
+  homesOver,
   isSmartLayerError,
   KEEP_ALL,
   laneOf,
@@ -243,6 +244,8 @@ export class StreamWorld {
     const membership: Membership = {
       epoch: 1n,
       beacon: `0x${'be'.repeat(32)}`,
+      earlierBeacons: [],
+      homes: { shards: 16, size: 31, rotation: 30 },
       members: this.actors.map(({ signer, role }) => ({
         node: signer.address,
         role: role === 'anchor' ? 'anchor' : 'service',
@@ -271,12 +274,14 @@ export class StreamWorld {
       },
       checkFact: () => undefined,
     }
+    const homes = homesOver([membership], keccak)
     return {
       networkId: networkIdOf(1n, REGISTRY, keccak),
       domain,
       easDomain: easDomain({ chainId: 1n, eas: `0x${'42'.repeat(20)}` }, keccak),
       parameters: LOCAL_PARAMETERS,
       membership: () => membership,
+      homes: () => homes,
       tokens: {
         byInstance: () => undefined,
         byContract: (contract) => (contract === CONTRACT ? type : undefined),

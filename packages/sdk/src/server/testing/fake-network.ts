@@ -163,6 +163,8 @@ export class FakeNetwork {
       easVersion: '1.0.1',
       epoch: 1n,
       beacon: `0x${'be'.repeat(32)}`,
+      earlierBeacons: [],
+      homes: { shards: 16, size: 31, rotation: 30 },
       members: this.signers.map((_, i) => this.#member(i)).sort((a, b) => (a.node < b.node ? -1 : 1)),
       parameters: { leaseMs: 3_000n, epsilonMs: 200n, replicas: 3 },
     }

@@ -1,0 +1,94 @@
+/** How one home set follows another: the old one seals, the new one takes over what 2f + 1 sealed answers prove (docs/spec/election.md). */
+import { type CertifiedEntry, compareHeads } from '../journal/messages.ts'
+import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
+import { type AnchorContext, type AnchorRecord, isOver, type VotedLease } from './record.ts'
+
+/** Leases that one sealed answer may name: an anchor is bound by one or two at a time. */
+export const SEALED_LEASE_LIMIT = 8
+
+/**
+ * What stands durably at an anchor for one shard: it signs nothing in terms of epochs below `sealed`, and nothing at all unless it
+ * took over, or began, the very home set of that epoch (`opened`).
+ */
+export type Standing = { readonly sealed: bigint; readonly opened: bigint }
+export const NO_STANDING: Standing = { sealed: 0n, opened: 0n }
+
+/** What an anchor of the old home set says of one instance, after it sealed. Whoever takes it has checked its certificates. */
+export type SealedRecord = Pick<AnchorRecord, 'instance' | 'placement' | 'leases' | 'certified'>
+
+/** From then on nothing of an older home epoch is signed. */
+export function seal(standing: Standing, epoch: bigint): Verdict<Standing> {
+  if (epoch <= standing.sealed) return ignore('home.sealed', { epoch, standing: standing.sealed })
+  return accept({ ...standing, sealed: epoch })
+}
+
+/** The set of `epoch` was taken over from the one before it. */
+export function open({ sealed, opened }: Standing, epoch: bigint): Standing {
+  return { sealed: epoch > sealed ? epoch : sealed, opened: epoch > opened ? epoch : opened }
+}
+
+/** The epoch in which an anchor may sign for what lies in the shard. */
+export function signingEpoch({ sealed, opened }: Standing): bigint | undefined {
+  return sealed === opened && opened > 0n ? opened : undefined
+}
+
+/**
+ * Whether an anchor's records prove what bound the set before `epoch`: it must have taken over that set itself, or a later one,
+ * and can promise nothing in it any more.
+ */
+export function mayHandOver({ sealed, opened }: Standing, before: bigint, epoch: bigint): boolean {
+  return opened >= before && sealed >= epoch
+}
+
+/** What is handed over of a record: promises that may still bind, and the highest certificate. */
+export function sealedRecord(
+  { instance, placement, leases, certified }: AnchorRecord,
+  context: Pick<AnchorContext, 'now' | 'epsilonMs'>,
+): SealedRecord {
+  const binding = leases.filter((lease) => !lease.released && !isOver(lease.expires, context))
+  return { instance, placement, leases: binding.slice(-SEALED_LEASE_LIMIT), certified }
+}
+
+/** An answer whose leases no honest anchor can have voted for does not count: it would hold everybody up. */
+export function plausible(
+  { leases }: SealedRecord,
+  { now, leaseMs, epsilonMs }: Pick<AnchorContext, 'now' | 'leaseMs' | 'epsilonMs'>,
+): Verdict<undefined> {
+  const limit = now + leaseMs + 4n * epsilonMs
+  const beyond = leases.find(({ expires }) => expires > limit)
+  return beyond ? reject('election.lease_length', { length: beyond.expires - now, limit: leaseMs }) : accept(undefined)
+}
+
+/**
+ * The record with which an anchor of the new set begins: bound by every lease that one of 2f + 1 answers names, with the highest
+ * placement and the highest certificate. Two sets of 2f + 1 share an honest anchor, so no valid lease and no committed entry is
+ * missed, whatever f of them answer.
+ */
+export function takeOver(own: AnchorRecord, answers: readonly SealedRecord[]): AnchorRecord {
+  return answers.filter(({ instance }) => instance === own.instance).reduce(merged, own)
+}
+
+function merged(record: AnchorRecord, answer: SealedRecord): AnchorRecord {
+  return {
+    ...record,
+    placement: higherPlacement(record.placement, answer.placement),
+    leases: answer.leases.reduce(withLease, record.leases),
+    certified: higherCertificate(record.certified, answer.certified),
+  }
+}
+
+function withLease(leases: readonly VotedLease[], lease: VotedLease): readonly VotedLease[] {
+  const known = leases.find(({ placement }) => placement === lease.placement)
+  if (known && (known.released || known.expires >= lease.expires)) return leases
+  return [...leases.filter(({ placement }) => placement !== lease.placement), lease]
+}
+
+function higherPlacement(a: AnchorRecord['placement'], b: AnchorRecord['placement']): AnchorRecord['placement'] {
+  if (!a || !b) return a ?? b
+  return a.placement.term >= b.placement.term ? a : b
+}
+
+function higherCertificate(a: CertifiedEntry | undefined, b: CertifiedEntry | undefined): CertifiedEntry | undefined {
+  if (!a || !b) return a ?? b
+  return compareHeads(a.head, b.head) >= 0 ? a : b
+}
