@@ -20,6 +20,7 @@ import { systemClock, systemRandom } from '../../packages/node/src/adapters/syst
 import { TlsNetwork } from '../../packages/node/src/adapters/tls-network.ts'
 import { type TransportIdentity, transportIdentity } from '../../packages/node/src/adapters/transport-identity.ts'
 import { LOCAL_PARAMETERS, type NodeContext } from '../../packages/node/src/context.ts'
+import { Standings } from '../../packages/node/src/directory/standings.ts'
 import { InputBuffer } from '../../packages/node/src/execution/input-buffer.ts'
 import type { Network } from '../../packages/node/src/ports/network.ts'
 import type { Ports } from '../../packages/node/src/ports/ports.ts'
@@ -130,7 +131,10 @@ type Parts = {
 
 /** An anchor would act on an entry once it is certified. */
 function anchor(number: number, { ports, context, options, end }: Parts): Running {
-  const service = new StreamService(ports, context, new PostOffice(ports))
+  const service = new StreamService(ports, context, {
+    post: new PostOffice(ports),
+    standings: new Standings(ports, context),
+  })
   const { stream } = factsPlace(options.context)
   let told = 0n
   service.watch(stream, () => {

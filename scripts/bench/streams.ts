@@ -35,6 +35,7 @@ import { SegmentLog } from '../../packages/node/src/adapters/segment-log.ts'
 import { SqliteStore } from '../../packages/node/src/adapters/sqlite-store.ts'
 import { systemClock, systemRandom } from '../../packages/node/src/adapters/system-clock.ts'
 import { LOCAL_PARAMETERS, type NodeContext } from '../../packages/node/src/context.ts'
+import { Standings } from '../../packages/node/src/directory/standings.ts'
 import type { Ports } from '../../packages/node/src/ports/ports.ts'
 import { pack, unpack } from '../../packages/node/src/stream/packing.ts'
 import { StreamService } from '../../packages/node/src/stream/stream-service.ts'
@@ -200,7 +201,10 @@ export async function benchIdleStreams(): Promise<readonly Row[]> {
     const crypto = await fastCrypto()
     const issuers = Array.from({ length: IDLE_STREAMS }, (_, i) => crypto.signer(toHex(uintWord(BigInt(i + 1)))))
     const ports = portsOf({ crypto, store, log })
-    const service = new StreamService(ports, idleContext(crypto, issuers), new PostOffice(ports))
+    const service = new StreamService(ports, idleContext(crypto, issuers), {
+      post: new PostOffice(ports),
+      standings: new Standings(ports, idleContext(crypto, issuers)),
+    })
     service.start()
     const before = heapAfterCollection()
     for (let at = 0; at < issuers.length; at += 100) {

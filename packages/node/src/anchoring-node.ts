@@ -56,15 +56,16 @@ export class AnchoringNode {
     const door = new QuorumDoor(ports, context)
     const parts = { post: this.#post, book: this.book, door }
     const election = new ElectionService(ports, context, parts)
+    this.health = new Health(ports, context, this.#post)
+    this.#proposer = new ProposerService(ports, context, { ...parts, election, health: this.health })
+    this.streams = new StreamService(ports, context, { post: this.#post, standings })
     this.#handOver = new HandOver(ports, context, {
       ...parts,
       index: this.#index,
       standings,
-      taken: (tokens) => this.#takeUp(tokens),
+      streams: this.streams,
+      taken: (tokens) => void this.#takeUp(tokens),
     })
-    this.health = new Health(ports, context, this.#post)
-    this.#proposer = new ProposerService(ports, context, { ...parts, election, health: this.health })
-    this.streams = new StreamService(ports, context, this.#post)
     this.journals = new JournalService(ports, context, { ...parts, streams: this.streams })
     this.roots = new RootBoard(this.#post)
     this.#grants = new GrantService(ports, context)

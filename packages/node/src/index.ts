@@ -12,6 +12,7 @@ export {
 } from './adapters/transport-identity.ts'
 export { AnchoringNode } from './anchoring-node.ts'
 export * from './context.ts'
+export { Standings } from './directory/standings.ts'
 export type { Secrets } from './execution/effect-performer.ts'
 export { InputBuffer } from './execution/input-buffer.ts'
 export type { Chain } from './ports/chain.ts'

@@ -25,7 +25,7 @@ type Promised = {
   readonly receipts: Map<string, Bytes32>
   readonly leases: Map<Bytes32, bigint>
 }
-type Call = { readonly node: Address; readonly term: bigint; readonly until: number }
+type Call = { readonly node: Address; readonly term: bigint; until: number }
 type Options = {
   readonly time: VirtualTime
   readonly domain: Domain
@@ -68,11 +68,12 @@ export class Checkers {
       const placement = Placement.parse(message.placement, 'placement')
       this.#placements.set(placementHash(placement, this.#options.domain, this.#options.keccak), placement)
     }
+    // What a liar gives back is given back: nobody has to wait for it.
+    if (message.type === 'release') this.#release(life, message.release.placement)
     if (this.#options.byzantine.has(life.node)) return
     if (message.type === 'renew-request') return this.#renewAsked(life, message)
     if (message.type === 'lease') return this.#leaseWon(life, message)
     if (message.type === 'executed') return this.#executed(life, message.executed)
-    if (message.type === 'release') this.#released.add(message.release.placement)
     if (life.name.startsWith('anchor')) this.#anchorSaid(life, message)
   }
 
@@ -138,6 +139,15 @@ export class Checkers {
     const { time, epsilonMs, leaseMs, skewOf } = this.#options
     const now = wallClock(time, skewOf(life.node))
     return life.alive && notBefore <= now && now + BigInt(epsilonMs) <= expires && time.now <= asked + leaseMs
+  }
+
+  /** From now on the node may not act in this term; its calls have ended, or it would not say so. */
+  #release({ node }: Life, placement: Bytes32): void {
+    this.#released.add(placement)
+    if (this.#holders.get(node)?.placement !== placement) return
+    this.#holders.delete(node)
+    const { now } = this.#options.time
+    for (const call of this.#calls) if (call.node === node && call.until > now) call.until = now
   }
 
   #renewAsked(life: Life, { renew }: Sent): void {

@@ -17,6 +17,7 @@ export type NetworkTotals = {
   readonly crashes: number
   readonly partitions: number
   readonly clockSteps: number
+  readonly epochs: number
   readonly entries: number
   readonly effects: number
   readonly events: number
@@ -43,6 +44,7 @@ const NO_TOTALS: NetworkTotals = {
   crashes: 0,
   partitions: 0,
   clockSteps: 0,
+  epochs: 0,
   entries: 0,
   effects: 0,
   events: 0,
@@ -99,6 +101,7 @@ async function runSeed(seed: number, keccak: Hasher, options: SimulateOptions): 
     crashes: world.crashes,
     partitions: faults.partitions,
     clockSteps: faults.steps,
+    epochs: world.epochs.startsAt.length,
     entries: world.checkers.entries.size,
     effects: world.outside.done.size,
     events: world.time.events,
@@ -151,7 +154,7 @@ function checkEnd(world: World, issuer: Issuer): void {
   const lane = token.rules.inputs.fact!.lane
   const stream = streamOf(world.issuer.address, token.rules.tokenType, lane, keccak)
   for (const [sequence, uid] of issuer.receipts) {
-    const holders = world.anchors.filter(({ disk }) => logOn(disk).at(stream, sequence)?.uid === uid)
+    const holders = world.homeOf(stream).filter(({ disk }) => logOn(disk).at(stream, sequence)?.uid === uid)
     if (holders.length < 3) checkers.fail('INV-COMMIT', `fact ${sequence} has a receipt and ${holders.length} holders`)
   }
   for (const { name, service } of replicasOf(world)) {

@@ -1,4 +1,4 @@
-/** A whole network from one seed: four anchors, six service nodes, an issuer, a token, an outside system, and checkers. */
+/** A whole network from one seed: six anchors, six service nodes, epochs, an issuer, a token, an outside system, and checkers. */
 import {
   AnchoringNode,
   LOCAL_PARAMETERS,
@@ -11,13 +11,13 @@ import {
 } from '@smartlayer/node'
 import {
   type Address,
+  type Bytes32,
   domainOf,
   easDomain,
   formatTokenRef,
   type Hasher,
-  homesOver,
+  type Homes,
   isSmartLayerError,
-  type Membership,
   networkIdOf,
   type Signer,
   type TokenRef,
@@ -26,6 +26,7 @@ import {
 import { Checkers, type Violation } from './checkers.ts'
 import { type Skew, START_MS, simClock } from './clock.ts'
 import { OutsideSystem } from './egress.ts'
+import { type EpochPlan, planEpochs, viewDelayMs } from './epochs.ts'
 import { KeyRing } from './identity.ts'
 import type { Life } from './life.ts'
 import { SimNetwork } from './network.ts'
@@ -34,7 +35,8 @@ import { counterSandbox, counterToken } from './script.ts'
 import { Disk } from './store.ts'
 import { Trace, VirtualTime } from './time.ts'
 
-export const ANCHORS = 4
+/** Four of them are home of a shard; who they are changes with the epochs. */
+export const ANCHORS = 6
 export const SERVICES = 6
 const REGISTRY: Address = `0x${'a0'.repeat(20)}`
 
@@ -52,6 +54,8 @@ export type Actor = {
   readonly signer: Signer
   readonly disk: Disk
   readonly skew: Skew
+  /** How many epochs after the first it has seen. */
+  epochsSeen: number
   life: Life | undefined
   anchor: AnchoringNode | undefined
   service: ServiceNode | undefined
@@ -71,6 +75,7 @@ export class World {
   readonly issuer: Signer
   readonly ref: TokenRef = { chainId: 1n, contract: `0x${'c0'.repeat(20)}`, tokenId: 7n }
   readonly context: NodeContext
+  readonly epochs: EpochPlan
   crashes = 0
   violation: Violation | undefined
 
@@ -109,7 +114,11 @@ export class World {
         this.violation ??= violation
       },
     })
+    const addresses = (actors: readonly Actor[]) => actors.map(({ signer }) => signer.address)
+    const members = { anchors: addresses(this.anchors), services: addresses(this.services) }
+    this.epochs = planEpochs(members, drawsOf(seed, 'epochs'), keccak)
     this.context = this.#contextOf(domain, keccak)
+    this.#scheduleEpochs()
   }
 
   get anchors(): readonly Actor[] {
@@ -118,6 +127,23 @@ export class World {
 
   get services(): readonly Actor[] {
     return this.actors.slice(ANCHORS)
+  }
+
+  /** The homes as they are now, for whoever reads the chain in time. */
+  get homes(): Homes {
+    const { startsAt, views } = this.epochs
+    return views[startsAt.filter((at) => at <= this.time.now).length]!
+  }
+
+  /** The anchors that are home of a subject now. */
+  homeOf(subject: Bytes32): readonly Actor[] {
+    return this.homes.of(subject).anchors.map((node) => this.actorOf(node))
+  }
+
+  /** What one node knows: the same as all others, but of the epochs only what it has seen. */
+  contextFor(actor: Actor): NodeContext {
+    const homes = () => this.epochs.views[actor.epochsSeen]!
+    return { ...this.context, homes, membership: () => homes().membership }
   }
 
   actorOf(node: Address): Actor {
@@ -133,11 +159,11 @@ export class World {
     const ports = this.#ports(actor, life)
     const broken = (error: unknown) => this.checkers.fail('NO-BUGS', `${actor.name}: ${stackOf(error)}`)
     if (actor.role === 'anchor') {
-      actor.anchor = new AnchoringNode(ports, this.context)
+      actor.anchor = new AnchoringNode(ports, this.contextFor(actor))
       actor.anchor.start().catch(broken)
     } else {
       const endOfTurn = (run: () => void) => void this.time.at(0, run)
-      actor.service = new ServiceNode(ports, this.context, { secrets: { get: () => undefined }, endOfTurn })
+      actor.service = new ServiceNode(ports, this.contextFor(actor), { secrets: { get: () => undefined }, endOfTurn })
       actor.service.start().catch(broken)
     }
   }
@@ -171,35 +197,31 @@ export class World {
     const disk = new Disk({ ...options, wrote })
     const skew = { ms: Math.floor(drawsOf(this.seed, `clock of ${name}`).next() * LOCAL_PARAMETERS.epsilonMs) }
     const signer = this.keys.signer(name)
-    return { name, role, signer, disk, skew, life: undefined, anchor: undefined, service: undefined }
+    return { name, role, signer, disk, skew, epochsSeen: 0, life: undefined, anchor: undefined, service: undefined }
+  }
+
+  #scheduleEpochs(): void {
+    const draws = drawsOf(this.seed, 'views of epochs')
+    for (const [i, at] of this.epochs.startsAt.entries()) {
+      this.time.at(at, () => this.trace.note(this.time.now, `epoch ${i + 2} begins`))
+      for (const actor of this.actors) {
+        const see = () => {
+          if (actor.epochsSeen < i + 1) actor.epochsSeen = i + 1
+        }
+        this.time.at(at + viewDelayMs(draws), see)
+      }
+    }
   }
 
   #contextOf(domain: NodeContext['domain'], keccak: Hasher): NodeContext {
     const { token } = this
-    const membership: Membership = {
-      epoch: 1n,
-      beacon: `0x${'be'.repeat(32)}`,
-      earlierBeacons: [],
-      homes: { shards: 16, size: 31, rotation: 30 },
-      members: this.actors.map(({ signer, role }) => ({
-        node: signer.address,
-        role,
-        transportKey: ZERO_32,
-        overlay: '',
-        api: '',
-        operator: ZERO_32,
-        platform: ZERO_32,
-        stake: 1n,
-      })),
-    }
-    const homes = homesOver([membership], keccak)
     return {
       networkId: networkIdOf(1n, REGISTRY, keccak),
       domain,
       easDomain: easDomain({ chainId: 1n, eas: `0x${'42'.repeat(20)}` }, keccak),
       parameters: LOCAL_PARAMETERS,
-      membership: () => membership,
-      homes: () => homes,
+      membership: () => this.homes.membership,
+      homes: () => this.homes,
       tokens: {
         byInstance: (instance) => (instance === token.instance ? token : undefined),
         byContract: (contract) => ({ contract, rules: token.rules, checkFact: () => undefined }),
@@ -231,7 +253,7 @@ export class World {
     const block = { number: 1n, hash: ZERO_32, timestamp: START_MS / 1000n }
     return {
       finalized: async () => block,
-      members: async () => this.context.membership().members,
+      members: async () => this.homes.membership.members,
       registration: async (contract) => ({
         contract,
         owner: this.issuer.address,

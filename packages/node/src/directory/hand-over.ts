@@ -6,29 +6,24 @@ import {
   type HomeSet,
   mayHandOver,
   open,
-  parseTokenRef,
-  plausible,
-  SEALED_PAGE_LIMIT,
-  type SealedRecord,
-  type SealedRecordMessage,
   type Standing,
   seal,
-  sealedRecord,
   takeOver,
-  tokenOf,
-  type WireMessage,
   ZERO_32,
 } from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
 import type { RecordBook } from '../election/record-book.ts'
 import type { Cancel } from '../ports/clock.ts'
 import type { Ports } from '../ports/ports.ts'
+import type { StreamService } from '../stream/stream-service.ts'
+import type { StreamClaim, StreamTaking } from '../stream/take-over.ts'
 import type { PostOffice } from '../wire/post-office.ts'
 import type { InstanceIndex } from './instance-index.ts'
 import type { QuorumDoor } from './quorum-door.ts'
+import { type NamedRecord, type SealedPage, SealedPages } from './sealed-pages.ts'
 import type { Standings } from './standings.ts'
 
-/** Instances of one shard that one answer may name; an answer with more does not count. */
+/** Instances and streams of one shard that one answer may name; an answer with more does not count. */
 const ANSWER_LIMIT = 10_000
 /** Home sets of one shard that are taken over side by side: the one in force, and one before it that was missed. */
 const SETS_AT_ONCE = 2
@@ -40,13 +35,16 @@ type Parts = {
   readonly door: QuorumDoor
   readonly index: InstanceIndex
   readonly standings: Standings
+  readonly streams: StreamService
   /** These tokens are kept here from now on. */
   readonly taken: (tokens: readonly string[]) => void
 }
-type Sealed = Extract<WireMessage, { type: 'sealed' }>
-type Named = { readonly text: string; readonly record: SealedRecord }
-/** What one anchor of the old set said so far, and whether that is all. */
-type Answer = { readonly records: Map<Bytes32, Named>; done: boolean }
+/** What one anchor of the old set said so far; all of it once `next` is undefined. */
+type Answer = {
+  readonly records: readonly NamedRecord[]
+  readonly streams: ReadonlyMap<Bytes32, StreamClaim>
+  readonly next: Bytes32 | undefined
+}
 type Opening = {
   readonly shard: number
   readonly home: HomeSet
@@ -59,17 +57,18 @@ export class HandOver {
   readonly #ports: ServicePorts
   readonly #context: NodeContext
   readonly #parts: Parts
+  readonly #pages: SealedPages
   readonly #openings = new Map<string, Opening>()
-  #sealing: Promise<void> | undefined
   #timer: Cancel
 
   constructor(ports: ServicePorts, context: NodeContext, parts: Parts) {
     this.#ports = ports
     this.#context = context
     this.#parts = parts
+    this.#pages = new SealedPages(ports, context, parts)
     parts.post.on('seal-request', (from, request) => void this.#answer(from, request))
-    parts.post.on('sealed', (from, sealed) => this.#take(from, sealed))
-    this.#timer = ports.clock.after(0, () => this.#tick())
+    parts.post.on('sealed', (from, page) => this.#take(from, page))
+    this.#timer = ports.clock.after(0, () => void this.#tick())
   }
 
   /** Shards that this anchor is home of and has not taken over yet. */
@@ -81,50 +80,26 @@ export class HandOver {
     this.#timer()
   }
 
-  #tick(): void {
-    void this.#advance()
-    this.#timer = this.#ports.clock.after(this.#context.parameters.retryMs, () => this.#tick())
-  }
-
-  /** Seals what has a new home set, and asks the set before it for what this anchor is home of now. */
-  async #advance(): Promise<void> {
-    const homes = this.#context.homes()
-    const { shards } = homes.membership.homes
-    const due = new Map<number, Standing>()
-    for (let shard = 0; shard < shards; shard++) {
-      const entered = seal(this.#parts.standings.of(shard), homes.history(shard)[0].epoch)
-      if (accepted(entered)) due.set(shard, entered.value)
-    }
-    if (due.size > 0) await this.#enter(due)
-    this.#ask()
-  }
-
-  /**
-   * What this anchor is home of and did not take over yet. That may be a set of the past: its other members may need this one
-   * before they can hand over.
-   */
-  #wanted(): readonly Opening[] {
-    const homes = this.#context.homes()
-    return Array.from({ length: homes.membership.homes.shards }, (_, shard) => {
-      const { opened } = this.#parts.standings.of(shard)
-      const sets = homes.history(shard).slice(0, SETS_AT_ONCE + 1)
-      return sets.slice(0, -1).flatMap((home, i): Opening[] => {
-        if (home.epoch <= opened || !home.anchors.includes(this.#self)) return []
-        const known = this.#openings.get(`${shard}/${home.epoch}`)
-        return [known ?? { shard, home, before: sets[i + 1]!, answers: new Map(), taking: false }]
-      })
-    }).flat()
-  }
-
-  /** One after another: a seal is on disk before anything is said that rests on it. */
-  async #enter(standings: ReadonlyMap<number, Standing>): Promise<void> {
+  async #tick(): Promise<void> {
+    this.#timer = this.#ports.clock.after(this.#context.parameters.retryMs, () => void this.#tick())
     try {
-      await this.#sealing
-      this.#sealing = this.#parts.standings.enter(standings)
-      await this.#sealing
+      await this.#seal()
+      this.#ask()
     } catch (error) {
-      this.#ports.telemetry.log('error', 'home.not_sealed', { shards: standings.size, error })
+      this.#ports.telemetry.log('error', 'home.not_sealed', { error })
     }
+  }
+
+  /** From then on nothing is signed for home sets that this anchor's view of the epochs leaves behind. */
+  async #seal(): Promise<void> {
+    const homes = this.#context.homes()
+    const { standings } = this.#parts
+    const due = new Map<number, Standing>()
+    for (let shard = 0; shard < homes.membership.homes.shards; shard++) {
+      const sealed = seal(standings.of(shard), homes.history(shard)[0].epoch)
+      if (accepted(sealed)) due.set(shard, sealed.value)
+    }
+    if (due.size > 0) await standings.enter(due)
   }
 
   /** Asks every anchor of the old sets that has not said all yet; repeating it is harmless. */
@@ -134,99 +109,93 @@ export class HandOver {
     for (const opening of wanted) {
       this.#openings.set(keyOf(opening.shard, opening.home.epoch), opening)
       for (const anchor of opening.before.anchors) this.#request(anchor, opening)
+      void this.#finish(opening)
     }
+  }
+
+  /**
+   * What this anchor is home of and did not take over yet. That may be a set of the past: its other members may need this one
+   * before they can hand over.
+   */
+  #wanted(): readonly Opening[] {
+    const homes = this.#context.homes()
+    const wanted: Opening[] = []
+    for (let shard = 0; shard < homes.membership.homes.shards; shard++) {
+      const { opened } = this.#parts.standings.of(shard)
+      const sets = homes.history(shard).slice(0, SETS_AT_ONCE + 1)
+      for (const [i, before] of sets.slice(1).entries()) {
+        const home = sets[i]!
+        if (home.epoch <= opened || !home.anchors.includes(this.#self)) continue
+        const known = this.#openings.get(keyOf(shard, home.epoch))
+        wanted.push(known ?? { shard, home, before, answers: new Map(), taking: false })
+      }
+    }
+    return wanted
   }
 
   #request(anchor: Address, { shard, home, answers }: Opening): void {
     const answer = answers.get(anchor)
-    if (answer?.done) return
-    const after = [...(answer?.records.keys() ?? [])].at(-1) ?? ZERO_32
-    const request = { type: 'seal-request', shard, epoch: home.epoch, after } as const
+    if (answer && answer.next === undefined) return
+    const request = { type: 'seal-request', shard, epoch: home.epoch, after: answer?.next ?? ZERO_32 } as const
     if (anchor === this.#self) void this.#answer(anchor, request)
     else this.#parts.post.send(anchor, request)
   }
 
-  /** Tells what binds this anchor in a shard, once nothing can be added to it any more. */
-  async #answer(to: Address, { shard, epoch, after }: { shard: number; epoch: bigint; after: Bytes32 }): Promise<void> {
-    const { standings, index, book, post } = this.#parts
+  /** Tells what binds this anchor in a shard, if that cannot become more. It seals by its own view of the epochs alone. */
+  async #answer(to: Address, asked: Pick<SealedPage, 'shard' | 'epoch' | 'after'>): Promise<void> {
     const homes = this.#context.homes()
-    if (shard >= homes.membership.homes.shards) return
-    const before = homes.history(shard).find((set) => set.epoch < epoch)
-    // It seals by its own view of the epochs alone: nobody else can end a home set.
-    if (!before || !mayHandOver(standings.of(shard), before.epoch, epoch)) return
-    const page = index.after(after, (token) => homes.shardOf(token) === shard).slice(0, SEALED_PAGE_LIMIT)
-    const context = { now: this.#ports.clock.now(), epsilonMs: BigInt(this.#context.parameters.epsilonMs) }
-    const records = await Promise.all(
-      page.map(async ({ instance, text }) => messageOf(text, sealedRecord(await book.settled(instance), context))),
-    )
-    const sealed: Sealed = { type: 'sealed', shard, epoch, after, records, last: page.length < SEALED_PAGE_LIMIT }
-    if (to === this.#self) this.#take(to, sealed)
-    else post.send(to, sealed)
+    if (asked.shard >= homes.membership.homes.shards) return
+    const before = homes.history(asked.shard).find((set) => set.epoch < asked.epoch)
+    if (!before || !mayHandOver(this.#parts.standings.of(asked.shard), before.epoch, asked.epoch)) return
+    const page = await this.#pages.page(asked)
+    if (to === this.#self) this.#take(to, page)
+    else this.#parts.post.send(to, page)
   }
 
-  #take(from: Address, { shard, epoch, after, records, last }: Sealed): void {
-    const opening = this.#openings.get(keyOf(shard, epoch))
+  #take(from: Address, page: SealedPage): void {
+    const opening = this.#openings.get(keyOf(page.shard, page.epoch))
     if (!opening || opening.taking || !opening.before.anchors.includes(from)) return
-    const answer = opening.answers.get(from) ?? { records: new Map<Bytes32, Named>(), done: false }
-    const reached = [...answer.records.keys()].at(-1) ?? ZERO_32
-    if (answer.done || after !== reached) return // a repetition
-    const checked = records.map((record) => this.#checked(shard, record))
-    const isCredible = checked.every((named) => named !== undefined) && answer.records.size <= ANSWER_LIMIT
-    if (!isCredible) return this.#ports.telemetry.log('warn', 'home.bad_answer', { shard, from })
-    for (const named of checked) if (named) answer.records.set(named.record.instance, named)
-    answer.done = last
-    opening.answers.set(from, answer)
-    if (last) void this.#finish(opening)
+    const before = opening.answers.get(from)
+    if (page.after !== (before ? before.next : ZERO_32)) return // a repetition
+    const checked = this.#pages.check(from, page)
+    const records = [...(before?.records ?? []), ...(checked?.records ?? [])]
+    const streams = new Map([...(before?.streams ?? []), ...(checked?.streams ?? [])])
+    const goesOn = page.next === undefined || page.next > page.after
+    if (!checked || !goesOn || records.length + streams.size > ANSWER_LIMIT)
+      return this.#ports.telemetry.log('warn', 'home.bad_answer', { shard: page.shard, from })
+    opening.answers.set(from, { records, streams, next: page.next })
+    if (page.next === undefined) void this.#finish(opening)
     else this.#request(from, opening)
-  }
-
-  /** A record whose certificates hold, of a token that lies in the shard; undefined for anything else. */
-  #checked(
-    shard: number,
-    { token: text, instance, placement, leases, certificate }: SealedRecordMessage,
-  ): Named | undefined {
-    const { keccak } = this.#ports.identity.crypto
-    const token = tokenOf(parseTokenRef(text), keccak)
-    if (this.#context.homes().shardOf(token) !== shard) return undefined
-    const { door, book } = this.#parts
-    const placed = placement && door.placement({ token }, placement)
-    const certified = certificate && door.certificate({ token }, certificate)
-    if ((placed && !accepted(placed)) || (certified && !accepted(certified))) return undefined
-    if (
-      (placement?.placement.instance ?? instance) !== instance ||
-      (certificate?.entry.instance ?? instance) !== instance
-    )
-      return undefined
-    const record: SealedRecord = {
-      instance,
-      placement: placement && placed ? { ...placement, hash: placed.value } : undefined,
-      leases,
-      certified: certified?.value,
-    }
-    return accepted(plausible(record, book.anchorContext(instance))) ? { text, record } : undefined
   }
 
   /** With 2f + 1 whole answers every instance gets the record that they prove; then this anchor stands in the new epoch. */
   async #finish(opening: Opening): Promise<void> {
     const { shard, home, before } = opening
-    const answers = [...opening.answers.values()].filter(({ done }) => done)
+    const answers = [...opening.answers.values()].filter(({ next }) => next === undefined)
     if (answers.length < before.quorum || opening.taking) return
     opening.taking = true
-    const named = answers.flatMap(({ records }) => [...records.values()])
-    const texts = new Map(named.map(({ text, record }) => [record.instance, text]))
+    const { standings, taken, streams } = this.#parts
     try {
-      for (const [instance, text] of texts) {
-        await this.#parts.index.add(instance, text)
-        const said = named.map(({ record }) => record)
-        await this.#parts.book.changed(instance, (record) => ({ record: takeOver(record, said) }))
-      }
-      await this.#enter(new Map([[shard, open(this.#parts.standings.of(shard), home.epoch)]]))
-      this.#ports.telemetry.log('info', 'home.taken_over', { shard, epoch: home.epoch, instances: texts.size })
-      this.#parts.taken([...texts.values()])
+      const tokens = await this.#takeRecords(answers.flatMap(({ records }) => records))
+      await streams.takeOver(takingsOf(answers, before.quorum))
+      await standings.enter(new Map([[shard, open(standings.of(shard), home.epoch)]]))
+      this.#ports.telemetry.log('info', 'home.taken_over', { shard, epoch: home.epoch, instances: tokens.length })
+      taken(tokens)
     } catch (error) {
       opening.taking = false
       this.#ports.telemetry.log('error', 'home.not_taken_over', { shard, error })
     }
+  }
+
+  async #takeRecords(named: readonly NamedRecord[]): Promise<readonly string[]> {
+    const { index, book } = this.#parts
+    const records = named.map(({ record }) => record)
+    const texts = new Map(named.map(({ text, record }) => [record.instance, text]))
+    for (const [instance, text] of texts) {
+      await index.add(instance, text)
+      await book.changed(instance, (record) => ({ record: takeOver(record, records) }))
+    }
+    return [...texts.values()]
   }
 
   get #self(): Address {
@@ -238,13 +207,14 @@ function keyOf(shard: number, epoch: bigint): string {
   return `${shard}/${epoch}`
 }
 
-function messageOf(token: string, { instance, placement, leases, certified }: SealedRecord): SealedRecordMessage {
-  const certificate = certified?.certificate
-  return {
-    token,
-    instance,
-    placement: placement && { placement: placement.placement, votes: [...placement.votes] },
-    leases: [...leases],
-    certificate: certificate && { entry: certificate.entry, accepts: [...certificate.accepts] },
-  }
+/** By stream, what the anchors say that they hold, and how many of them must be right; who does not name a stream holds nothing of it. */
+function takingsOf(answers: readonly Answer[], quorum: number): ReadonlyMap<Bytes32, StreamTaking> {
+  const named = new Set(answers.flatMap(({ streams }) => [...streams.keys()]))
+  return new Map(
+    [...named].map((stream) => {
+      const claims = answers.flatMap(({ streams }) => streams.get(stream) ?? [])
+      const needed = quorum - (answers.length - claims.length)
+      return [stream, { needed: Math.max(0, needed), claims }]
+    }),
+  )
 }

@@ -28,12 +28,14 @@ export class InstanceIndex {
     return this.#instances.get(instance)?.token
   }
 
-  /** In the order of their ids, from just after one of them. */
-  after(instance: Bytes32, fits: (token: Bytes32) => boolean): readonly { instance: Bytes32; text: string }[] {
-    return [...this.#instances]
-      .filter(([known, { token }]) => known > instance && fits(token))
-      .map(([known, { text }]) => ({ instance: known, text }))
-      .sort((a, b) => (a.instance < b.instance ? -1 : 1))
+  /** The CAIP-19 id of an instance's token. */
+  textOf(instance: Bytes32): string | undefined {
+    return this.#instances.get(instance)?.text
+  }
+
+  /** All instances, each with its token. */
+  get tokens(): Iterable<readonly [instance: Bytes32, token: Bytes32]> {
+    return [...this.#instances].map(([instance, { token }]) => [instance, token] as const)
   }
 
   /** Keeps an instance, by the CAIP-19 id of its token. Throws `queue.full` and `token.malformed`. */

@@ -1,5 +1,5 @@
 /** In which home epoch this anchor stands for each shard: on disk before anything is said that rests on it. */
-import { type Bytes32, NO_STANDING, record, type Standing, signingEpoch, uint } from '@smartlayer/protocol'
+import { type Bytes32, FIRST_EPOCH, NO_STANDING, record, type Standing, signingEpoch, uint } from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
 import { decodeJson, encodeJson } from '../election/record-store.ts'
 import type { Store, Write } from '../ports/store.ts'
@@ -21,12 +21,12 @@ export class Standings {
     }
   }
 
-  /** The first home set of a shard has nothing to take over: it stands as soon as it is drawn. */
+  /** The first home set of a network has nothing to take over: it stands as soon as it is drawn. */
   of(shard: number): Standing {
     const known = this.#standings.get(shard)
     if (known) return known
-    const [home, before] = this.#context.homes().history(shard)
-    return before ? NO_STANDING : { sealed: home.epoch, opened: home.epoch }
+    const first = this.#context.homes().history(shard).at(-1)!.epoch
+    return first === FIRST_EPOCH ? { sealed: first, opened: first } : NO_STANDING
   }
 
   /** The home epoch in which this anchor may sign for a subject. */

@@ -230,9 +230,9 @@ export class InputBuffer {
     const type = items[0] && this.#parts.door.typeOf(items[0])
     if (!type || !proof || !this.#followsTopic({ stream, subset })) return undefined
     const { crypto } = this.#ports.identity
-    const home = this.#context.homes().of(stream)
-    const checked = checkCheckpoint(proof.certified, { home, domain: this.#context.domain, crypto })
-    if (!accepted(checked)) return undefined
+    const home = this.#context.homes().at(stream, proof.certified.checkpoint.homeEpoch)
+    const checked = home && checkCheckpoint(proof.certified, { home, domain: this.#context.domain, crypto })
+    if (!checked || !accepted(checked)) return undefined
     const { siblings, peaks } = proof
     const range = { items, checkpoint: checked.value, proof: { siblings, peaks } }
     const entries = checkRange({ stream, subset }, range, this.#parts.door.context(type))

@@ -253,32 +253,39 @@ export class JournalService {
     from: Address,
   ): Change | undefined {
     const { instance } = record
+    const chain = this.#chainTo(record, entries, head)
+    if (!chain) this.#repair(instance, record, from)
+    if (!chain || chain.length === 0) return undefined
+    const links = chain.map(({ hash, journaled }) =>
+      this.#entries.linkWrite(instance, { n: journaled.entry.n, hash }, hash === head.hash ? proof : undefined),
+    )
+    return { record: learnCommit(record, head), writes: [...this.#entryWrites(instance, chain), ...links] }
+  }
+
+  /** What leads from the last committed entry to `head`, of what is here and what is offered; undefined while a link is missing. */
+  #chainTo(record: AnchorRecord, entries: readonly JournaledEntry[], head: Head): readonly Linked[] | undefined {
     const { domain } = this.#context
     const { keccak } = this.#ports.identity.crypto
     const offered = new Map(entries.map((journaled) => [entryHash(journaled.entry, domain, keccak), journaled]))
-    const chain: { hash: Bytes32; journaled: JournaledEntry }[] = []
+    const chain: Linked[] = []
     for (let hash = head.hash; ; ) {
-      const journaled = this.#entries.entry(instance, hash) ?? offered.get(hash)
-      if (!journaled) {
-        this.#repair(instance, record, from)
-        return undefined
-      }
+      const journaled = this.#entries.entry(record.instance, hash) ?? offered.get(hash)
+      if (!journaled) return undefined
       if (journaled.entry.n <= record.committed.n) break
       chain.unshift({ hash, journaled })
       hash = journaled.entry.previous
       if (journaled.entry.n === 1n) break
     }
-    const writes: Write[] = []
-    const first = chain[0]
-    if (!first) return undefined
-    let cursors = this.#entries.tip(instance, first.journaled.entry.previous)?.cursors ?? {}
-    for (const { hash, journaled } of chain) {
-      const ownProof = hash === head.hash ? proof : undefined
-      writes.push(this.#entries.entryWrite(journaled, hash, cursors))
-      writes.push(this.#entries.linkWrite(instance, { n: journaled.entry.n, hash }, ownProof))
+    return chain
+  }
+
+  #entryWrites(instance: Bytes32, chain: readonly Linked[]): readonly Write[] {
+    let cursors = this.#entries.tip(instance, chain[0]!.journaled.entry.previous)?.cursors ?? {}
+    return chain.map(({ hash, journaled }) => {
+      const write = this.#entries.entryWrite(journaled, hash, cursors)
       cursors = cursorAfter(journaled.entry, journaled.input, cursors)
-    }
-    return { record: learnCommit(record, head), writes }
+      return write
+    })
   }
 
   #lease(instance: Bytes32, certified: CertifiedRenewal): void {
@@ -313,7 +320,7 @@ export class JournalService {
       token: formatTokenRef(token.ref),
       placement: placed?.certified,
       lease: placed?.lease,
-      entries: [...entries, ...(tail ?? [])].slice(0, JOURNAL_PAGE_LIMIT),
+      entries: [...entries, ...withCertificate(tail ?? [], record.certified)].slice(0, JOURNAL_PAGE_LIMIT),
       proof: proof as never,
     })
   }
@@ -333,22 +340,23 @@ export class JournalService {
       })
     }
     const committed = proof?.entry.n ?? 0n // with what comes before it: taken as one change above
-    for (const journaled of entries) {
-      const { entry, certificate } = journaled
-      if (certificate && entry.n > committed) this.#takeCertified(token, journaled, certificate)
-    }
+    const last = entries.findLast(({ entry, certificate }) => certificate && entry.n > committed)
+    if (last?.certificate) this.#takeCertified(token, entries, last.certificate)
   }
 
-  #takeCertified(token: LoadedToken, journaled: JournaledEntry, certificate: Certificate): void {
+  /** A certificate stands for all that leads to its entry; it is kept for reports, unless this anchor reported another one. */
+  #takeCertified(token: LoadedToken, entries: readonly JournaledEntry[], certificate: Certificate): void {
     const { instance } = token
     this.#parts.book.change(instance, (record) => {
-      if (journaled.entry.n <= record.committed.n) return undefined
+      if (certificate.entry.n <= record.committed.n) return undefined
       const checked = this.#parts.door.certificate(token, certificate, record)
-      const tip = this.#entries.tip(instance, journaled.entry.previous)
-      if (!accepted(checked) || !tip) return undefined
-      const writes = [this.#entries.entryWrite(journaled, checked.value.head.hash, tip.cursors)]
+      const chain = accepted(checked) && this.#chainTo(record, entries, checked.value.head)
+      if (!accepted(checked) || !chain || chain.length === 0) return undefined
       const reportStands = record.report !== undefined && record.report.term > checked.value.head.term
-      return { record: reportStands ? record : learnCertificate(record, checked.value), writes }
+      return {
+        record: reportStands ? record : learnCertificate(record, checked.value),
+        writes: this.#entryWrites(instance, chain),
+      }
     })
   }
 
@@ -403,10 +411,22 @@ export class JournalService {
   }
 }
 
+type Linked = { readonly hash: Bytes32; readonly journaled: JournaledEntry }
 type Range = {
   readonly instance: Bytes32
   readonly entries: readonly JournaledEntry[]
   readonly proof: CommitProof | undefined
+}
+
+/** The certificate of the last entry may have come without it. */
+function withCertificate(
+  tail: readonly JournaledEntry[],
+  certified: AnchorRecord['certified'],
+): readonly JournaledEntry[] {
+  const last = tail.at(-1)
+  if (!last || !certified) return tail
+  const { entry, accepts } = certified.certificate
+  return [...tail.slice(0, -1), { ...last, certificate: { entry, accepts: [...accepts] } }]
 }
 
 function provenByNext(journaled: JournaledEntry, next: JournaledEntry | undefined): CommitProof | undefined {

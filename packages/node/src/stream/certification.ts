@@ -31,6 +31,8 @@ type Options = {
   readonly certifier: Certifier
   readonly publisher: Publisher
   readonly repairer: Repairer
+  /** Whether this anchor took over the stream for the home epoch that it is in, and may sign. */
+  readonly signs: (stream: Bytes32) => boolean
   /** The places from `from` up to `to` have their receipt since now. */
   readonly released: (stream: Bytes32, from: bigint, to: bigint) => void
 }
@@ -47,15 +49,15 @@ export class Certification {
     this.#options = options
     const { post } = options
     post.on('receipt', (from, { receipt, signature }) => this.#count(from, receipt, signature))
-    post.on('certified', (_, { certified }) => this.#learn(certified))
+    post.on('certified', (_, { certified }) => this.learn(certified))
   }
 
   /** The entry is on disk: our receipt goes to all home anchors, and to whoever brought the entry. */
   acknowledge(from: Address, { data, uid }: OpenEntry): void {
-    const { streams, homes, certifier, post } = this.#options
+    const { streams, homes, certifier, post, signs } = this.#options
     const { stream, epoch, sequence } = data
     const isHere = streams.placeAt(stream, sequence)?.uid === uid
-    if (!isHere || !streams.maySign(data)) return // given up meanwhile, or something else before
+    if (!isHere || !streams.maySign(data) || !signs(stream)) return // given up meanwhile, or something else before
     const receipt: Receipt = { stream, epoch, sequence, uid, homeEpoch: homes.of(stream).epoch }
     const signature = certifier.sign(receipt)
     const readers = new Set([...homes.of(stream).anchors, from])
@@ -149,22 +151,23 @@ export class Certification {
 
   /** Our signature for what we hold at a place, when there is nothing else that we signed for it. */
   #ownReceipt(stream: Bytes32, sequence: bigint): OwnReceipt | undefined {
-    const { streams, homes, certifier } = this.#options
+    const { streams, homes, certifier, signs } = this.#options
     const place = streams.placeAt(stream, sequence)
-    if (!place || !streams.maySign({ stream, epoch: place.epoch, sequence })) return undefined
+    if (!place || !signs(stream) || !streams.maySign({ stream, epoch: place.epoch, sequence })) return undefined
     const homeEpoch = homes.of(stream).epoch
     const receipt: Receipt = { stream, epoch: place.epoch, sequence, uid: place.uid, homeEpoch }
     return { receipt, signature: certifier.sign(receipt) }
   }
 
   /** Another anchor shows that 2f + 1 signed up to a place. */
-  #learn(certified: CertifiedReceipt): void {
+  learn(certified: CertifiedReceipt): void {
     const { streams, homes } = this.#options
     const { stream, sequence, uid } = certified.receipt
     if (certified.links.length > 0 || !homes.isOwn(stream) || sequence <= streams.state(stream).certified) return
+    const home = homes.at(stream, certified.receipt.homeEpoch)
     const door = { domain: this.#context.domain, crypto: this.#ports.identity.crypto }
-    const checked = checkReceipt(certified, { stream, sequence, uid }, { home: homes.of(stream), ...door })
-    if (accepted(checked)) this.certified(certified)
+    if (home && accepted(checkReceipt(certified, { stream, sequence, uid }, { home, ...door })))
+      this.certified(certified)
   }
 
   /** Issuers that wait here get the signatures, when they hold; until then more of them are counted. */

@@ -73,7 +73,8 @@ export class Certifier {
     if (known) return known
     const { receipt, links } = certificate
     const { crypto } = this.#ports.identity
-    const home = this.#context.homes().of(receipt.stream)
+    const home = this.#context.homes().at(receipt.stream, receipt.homeEpoch)
+    if (!home) return undefined
     const digest = digestOf(Receipt, receipt, this.#context.domain, crypto.keccak)
     const signatures = new Map<Address, Hex>()
     for (const signature of certificate.signatures) {

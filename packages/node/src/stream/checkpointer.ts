@@ -21,6 +21,7 @@ import {
   record,
   StreamCheckpoint,
   uint,
+  type Verdict,
 } from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
 import { decodeJson, encodeJson } from '../election/record-store.ts'
@@ -53,6 +54,8 @@ type Options = {
   readonly streams: HomeStreams
   /** A checkpoint that 2f + 1 home anchors signed is known and kept. */
   readonly certified: (certified: CertifiedCheckpoint) => void
+  /** Whether this anchor took over the stream for the home epoch that it is in, and may sign. */
+  readonly signs: (stream: Bytes32) => boolean
 }
 
 export class Checkpointer {
@@ -101,17 +104,20 @@ export class Checkpointer {
     return state.certified > (checkpoint?.checkpoint.size ?? 0n)
   }
 
+  /** Whether a checkpoint holds, by the home set of its own epoch. */
+  check(certified: CertifiedCheckpoint): Verdict<Checkpoint> {
+    const { stream, homeEpoch } = certified.checkpoint
+    const home = this.#context.homes().at(stream, homeEpoch)
+    if (!home) return { verdict: 'ignore', code: 'home.epoch', facts: { epoch: homeEpoch, standing: 0n } }
+    return checkCheckpoint(certified, { home, domain: this.#context.domain, crypto: this.#ports.identity.crypto })
+  }
+
   /** Keeps a checkpoint that holds and is newer than the one that is known. */
   learn(certified: CertifiedCheckpoint): boolean {
     const { stream, size } = certified.checkpoint
     const held = this.#options.streams.get(stream)
     if (size <= (held.checkpoint?.checkpoint.size ?? 0n)) return false
-    const checked = checkCheckpoint(certified, {
-      home: this.#home(stream),
-      domain: this.#context.domain,
-      crypto: this.#ports.identity.crypto,
-    })
-    if (!accepted(checked)) return false
+    if (!accepted(this.check(certified))) return false
     held.checkpoint = certified
     held.dirty = true
     this.#keepMountains(stream, size)
@@ -132,10 +138,9 @@ export class Checkpointer {
   /** Takes peaks that another anchor computed, when they are those that 2f + 1 signed. */
   async adopt(certified: CertifiedCheckpoint, peaks: readonly Bytes32[]): Promise<boolean> {
     const { stream, size, root } = certified.checkpoint
-    const door = { home: this.#home(stream), domain: this.#context.domain, crypto: this.#ports.identity.crypto }
     const mountains = { size, peaks }
-    if (!accepted(checkCheckpoint(certified, door)) || mountainRoot(mountains, door.crypto.keccak) !== root)
-      return false
+    const isRoot = mountainRoot(mountains, this.#ports.identity.crypto.keccak) === root
+    if (!isRoot || !accepted(this.check(certified))) return false
     await this.#ports.store.commit([
       { key: `mountains/${stream}`, value: encodeJson(mountainsShape.toJson(mountains)) },
     ])
@@ -191,8 +196,7 @@ export class Checkpointer {
   /** Another home anchor proposes: signed only when this anchor computes the same of what it holds itself. */
   #cosign(from: Address, checkpoint: Checkpoint): void {
     const { stream, size } = checkpoint
-    const { anchors } = this.#home(stream)
-    if (!anchors.includes(from) || !anchors.includes(this.#self)) return
+    if (!this.#home(stream).anchors.includes(from) || !this.#options.signs(stream)) return
     const own = this.#checkpointAt(stream, size)
     if (!own) return // not that far yet: the proposal comes again
     const nowS = this.#ports.clock.now() / 1_000n
@@ -222,6 +226,7 @@ export class Checkpointer {
 
   /** Signs at most one checkpoint per size, never a smaller one than before, and remembers that first (C2SP tlog-witness). */
   async #sign(checkpoint: Checkpoint): Promise<Hex | undefined> {
+    if (!this.#options.signs(checkpoint.stream)) return undefined
     const { signer, crypto } = this.#ports.identity
     const key = `checkpoint-signed/${checkpoint.stream}`
     const row = this.#ports.store.get(key)

@@ -26,6 +26,20 @@ export class Homes {
     return this.of(stream).anchors.filter((anchor) => anchor !== this.self)
   }
 
+  /** Who may have what is missing here: the other home anchors, and those of the set before. */
+  sources(stream: Bytes32): readonly Address[] {
+    const homes = this.#context.homes()
+    const [home, before] = homes.history(homes.shardOf(stream))
+    const sources = new Set([...home.anchors, ...(before?.anchors ?? [])])
+    sources.delete(this.self)
+    return [...sources]
+  }
+
+  /** The home set that signed in a home epoch; undefined when this node knows none. */
+  at(stream: Bytes32, epoch: bigint): HomeSet | undefined {
+    return this.#context.homes().at(stream, epoch)
+  }
+
   /** All anchors without this one. */
   get anchors(): readonly Address[] {
     return this.#context

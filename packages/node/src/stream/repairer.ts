@@ -5,7 +5,6 @@ import {
   askedAgain,
   type Bytes32,
   type CertifiedReceipt,
-  checkCheckpoint,
   checkRange,
   type Gap,
   isWide,
@@ -20,7 +19,6 @@ import {
   urgentGap,
   type WireMessage,
 } from '@smartlayer/protocol'
-import type { NodeContext } from '../context.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { PostOffice } from '../wire/post-office.ts'
 import type { Alarms } from './alarms.ts'
@@ -76,13 +74,11 @@ type Options = {
 
 export class Repairer {
   readonly #ports: ServicePorts
-  readonly #context: Pick<NodeContext, 'domain'>
   readonly #options: Options
   readonly #gaps = new Map<Bytes32, KnownGap>()
 
-  constructor(ports: ServicePorts, context: Pick<NodeContext, 'domain'>, options: Options) {
+  constructor(ports: ServicePorts, options: Options) {
     this.#ports = ports
-    this.#context = context
     this.#options = options
     options.post.on('stream-range', (from, range) => this.#receive(from, range))
   }
@@ -136,7 +132,7 @@ export class Repairer {
         this.#gaps.delete(stream)
         continue
       }
-      const others = homes.others(stream)
+      const others = homes.sources(stream)
       const random = others[Math.floor(draw() * others.length)]
       const asked = new Set([from ?? random, isWide(gap) ? random : undefined])
       asked.delete(undefined)
@@ -157,7 +153,7 @@ export class Repairer {
     const first = Math.floor(draw() * damaged.length)
     const turn = [...damaged.slice(first), ...damaged.slice(0, first)].slice(0, MENDS_AT_A_TIME)
     for (const { stream, sequence } of turn) {
-      const others = homes.others(stream)
+      const others = homes.sources(stream)
       const other = others[Math.floor(draw() * others.length)]
       const request = { stream, subset: stream, after: sequence - 1n, limit: 1, bytes: STREAM_RANGE_BYTES }
       if (other) post.send(other, { type: 'stream-request', ...request })
@@ -166,7 +162,7 @@ export class Repairer {
 
   #receive(from: Address, range: Range): void {
     const { homes, door } = this.#options
-    if (range.subset !== range.stream || !homes.of(range.stream).anchors.includes(from)) return
+    if (range.subset !== range.stream || !homes.sources(range.stream).includes(from)) return
     const items = unpack(range.packed)
     const [first] = items
     if (!first) return
@@ -232,14 +228,13 @@ export class Repairer {
     proof: NonNullable<Range['proof']>,
     items: readonly StreamItem[],
   ): readonly OpenEntry[] | undefined {
-    const { streams, homes, door, checkpointer } = this.#options
+    const { streams, door, checkpointer } = this.#options
     const { certified, siblings, peaks } = proof
-    const { crypto } = this.#ports.identity
     const known = streams.get(stream).checkpoint
     const isKnown = known !== undefined && known.checkpoint.root === certified.checkpoint.root
     const checked = isKnown
       ? ({ verdict: 'accept', value: certified.checkpoint } as const)
-      : checkCheckpoint(certified, { home: homes.of(stream), domain: this.#context.domain, crypto })
+      : checkpointer.check(certified)
     const type = door.typeOf(items[0]!)
     if (!accepted(checked) || !type) return undefined
     const range = { items, checkpoint: certified.checkpoint, proof: { siblings, peaks } }

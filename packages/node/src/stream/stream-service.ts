@@ -21,6 +21,7 @@ import {
   ZERO_32,
 } from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
+import type { Standings } from '../directory/standings.ts'
 import type { Cancel } from '../ports/clock.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { PostOffice } from '../wire/post-office.ts'
@@ -42,6 +43,7 @@ import { RevocationBook } from './revocation-book.ts'
 import { Snapshots } from './snapshots.ts'
 import { Spreader } from './spreader.ts'
 import type { ReadEntry, ReadRequest, StreamReader } from './stream-reader.ts'
+import { StreamTakeOver, type StreamTaking } from './take-over.ts'
 
 export const STREAM_PAGE_LIMIT = 64
 const PAGE_BYTES = 256 * 1_024
@@ -55,6 +57,7 @@ const FLUSH_LIMIT = 1_024
 /** Entries that wait for those before them, which others have, are kept so long. */
 const EARLY_BEHIND_MS = 5_000
 
+type Parts = { readonly post: PostOffice; readonly standings: Standings }
 type ServicePorts = Pick<Ports, 'store' | 'log' | 'identity' | 'telemetry' | 'clock' | 'random'>
 
 export class StreamService implements StreamReader {
@@ -71,6 +74,7 @@ export class StreamService implements StreamReader {
   readonly #heads: Heads
   readonly #alarms: Alarms
   readonly #repairer: Repairer
+  readonly #takeOver: StreamTakeOver
   readonly #checkpointer: Checkpointer
   readonly #keeper: Keeper
   readonly #early = new EarlyEntries()
@@ -81,13 +85,15 @@ export class StreamService implements StreamReader {
   #ticks = 0
   #timer: Cancel = () => {}
 
-  constructor(ports: ServicePorts, context: NodeContext, post: PostOffice) {
+  constructor(ports: ServicePorts, context: NodeContext, { post, standings }: Parts) {
     this.#ports = ports
     this.#context = context
     this.#post = post
     const { keccak } = ports.identity.crypto
     const homes = new Homes(ports, context)
     this.#homes = homes
+    const signs = (stream: Bytes32) =>
+      homes.isOwn(stream) && standings.epochFor(stream) === homes.of(stream).epoch && this.#takeOver.isWhole(stream)
     this.revocations = new RevocationBook(ports.store, keccak)
     this.#waiters = new ReceiptWaiters(ports.clock, 4 * context.parameters.retryMs)
     const streams = new HomeStreams(ports, keccak)
@@ -100,6 +106,7 @@ export class StreamService implements StreamReader {
     this.#checkpointer = new Checkpointer(ports, context, {
       post,
       streams,
+      signs,
       certified: ({ checkpoint }) => this.#keeper.mark(checkpoint),
     })
     this.#publisher = new Publisher(ports, context, {
@@ -132,7 +139,7 @@ export class StreamService implements StreamReader {
       followersOf: (stream) => this.#spreader.followersOf(stream),
       frozen: (stream) => this.#wake(stream),
     })
-    this.#repairer = new Repairer(ports, context, {
+    this.#repairer = new Repairer(ports, {
       post,
       door,
       streams,
@@ -146,6 +153,7 @@ export class StreamService implements StreamReader {
         contradicted: (stream, upTo, certificate) => void this.#certification.giveUp(stream, upTo, certificate),
       },
     })
+    this.#takeOver = new StreamTakeOver(ports, { streams, repairer: this.#repairer })
     this.#certification = new Certification(ports, context, {
       post,
       streams,
@@ -153,6 +161,7 @@ export class StreamService implements StreamReader {
       certifier,
       publisher: this.#publisher,
       repairer: this.#repairer,
+      signs,
       released: (stream, from, to) => this.#release(stream, from, to),
     })
     this.#heads = new Heads(ports, {
@@ -283,6 +292,25 @@ export class StreamService implements StreamReader {
     }
     this.#waiters.add(stream, sequence, run)
     return 'waiting'
+  }
+
+  /** Streams that this anchor holds anything of, in order of their ids, from just after one of them. */
+  after(stream: Bytes32 | undefined, limit: number): readonly Bytes32[] {
+    return this.#ports.log.streams({ after: stream, limit })
+  }
+
+  /** What this anchor holds of a stream, for the home set that follows: with a receipt or without. */
+  holds(stream: Bytes32): { readonly sequence: bigint; readonly uid: Bytes32; readonly receipt?: CertifiedReceipt } {
+    const { sequence, head } = this.#streams.state(stream)
+    const receipt = this.receipt(stream)
+    return { sequence, uid: head, ...(receipt && { receipt }) }
+  }
+
+  /** Takes over streams from the home set before: what its anchors hold must be here before anything is signed. */
+  async takeOver(takings: ReadonlyMap<Bytes32, StreamTaking>): Promise<void> {
+    await this.#takeOver.expect(takings)
+    const claims = [...takings.values()].flatMap((taking) => taking.claims)
+    for (const { receipt } of claims) if (receipt) this.#certification.learn(receipt)
   }
 
   /** What waits here, by kind: all of it ends by itself. */
@@ -436,6 +464,7 @@ export class StreamService implements StreamReader {
   #tick(): void {
     const { retryMs } = this.#context.parameters
     const perBeat = Math.max(1, Math.round(BEAT_MS / retryMs))
+    this.#takeOver.ask()
     this.#repairer.ask()
     this.#repairer.askForDamaged()
     this.#spreader.announce()

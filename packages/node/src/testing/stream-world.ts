@@ -15,6 +15,7 @@ import { TEST } from '@smartlayer/protocol/testing'
 import { fastCrypto } from '../adapters/fast-crypto.ts'
 import { storeLog } from '../adapters/store-log.ts'
 import { LOCAL_PARAMETERS, type NodeContext } from '../context.ts'
+import { Standings } from '../directory/standings.ts'
 import { InputBuffer } from '../execution/input-buffer.ts'
 import type { Network } from '../ports/network.ts'
 import type { Ports } from '../ports/ports.ts'
@@ -115,7 +116,10 @@ export class StreamWorld {
 
   #service(key: Hex, store: Ports['store']): StreamService {
     const ports = this.#ports(key, store)
-    const service = new StreamService(ports, this.context, new PostOffice(ports))
+    const service = new StreamService(ports, this.context, {
+      post: new PostOffice(ports),
+      standings: new Standings(ports, this.context),
+    })
     service.start()
     return service
   }

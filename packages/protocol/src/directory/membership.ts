@@ -16,6 +16,9 @@ export type Member = {
   readonly stake: bigint
 }
 
+/** The epoch with which a network begins. */
+export const FIRST_EPOCH = 1n
+
 /** How home sets are drawn; fixed for a network. */
 export type HomeParameters = {
   /** Into how many shards all subjects fall. */

@@ -37,7 +37,7 @@ export const attestedGrantShape = record({
   signature,
   checks: listOf(record({ check: GrantCheck, signature }), HOME_LIMIT),
 })
-/** Instances in one page of a hand-over. */
+/** Instances and streams in one page of a hand-over. */
 export const SEALED_PAGE_LIMIT = 32
 const SHARD_LIMIT = 1 << 22
 const sealedRecordShape = record({
@@ -99,14 +99,18 @@ export const wireShape = oneOf('type', {
   renewed: record({ instance: bytes32, renew: Renew, signature }),
   lease: record({ instance: bytes32, certified: certifiedRenewalShape }),
   release: record({ instance: bytes32, release: Release, signature }),
-  // Hand-over of a shard from one home set to the next: what each instance there is bound by, in pages by instance.
+  // Hand-over of a shard from one home set to the next: what binds each instance and stream there, in pages by their ids.
   'seal-request': record({ shard: integer(0, SHARD_LIMIT), epoch: uint(64), after: bytes32 }),
   sealed: record({
     shard: integer(0, SHARD_LIMIT),
     epoch: uint(64),
     after: bytes32,
     records: listOf(sealedRecordShape, SEALED_PAGE_LIMIT),
-    last: bool,
+    streams: listOf(
+      record({ stream: bytes32, sequence: uint(64), uid: bytes32, receipt: optional(certifiedReceiptShape) }),
+      SEALED_PAGE_LIMIT,
+    ),
+    next: optional(bytes32),
   }),
   // Journal.
   proposal: record({

@@ -8,6 +8,7 @@ import {
   type Ports,
   PostOffice,
   RevocationBook,
+  Standings,
   type StreamLog,
   StreamService,
   storeLog,
@@ -161,7 +162,10 @@ export class StreamWorld {
 
   #startAnchor(actor: Actor, ports: Ports, post: PostOffice): void {
     this.checkers.started(actor.signer.address, actor.name, entriesOn(actor.disk))
-    const service = new StreamService(ports, this.context, post)
+    const service = new StreamService(ports, this.context, {
+      post: post,
+      standings: new Standings(ports, this.context),
+    })
     post.on('refused', (from, { instance, about, code, facts }) => {
       if (about === 'publish') service.refused(from, instance, { code, facts: JSON.parse(facts) })
     })

@@ -1,0 +1,142 @@
+/** What an anchor tells of a shard after it sealed, page by page, and what of such pages another anchor may believe. */
+import {
+  type Address,
+  accepted,
+  type Bytes32,
+  parseTokenRef,
+  plausible,
+  SEALED_PAGE_LIMIT,
+  type SealedRecord,
+  type SealedRecordMessage,
+  sealedRecord,
+  tokenOf,
+  type WireMessage,
+} from '@smartlayer/protocol'
+import type { NodeContext } from '../context.ts'
+import type { RecordBook } from '../election/record-book.ts'
+import type { Ports } from '../ports/ports.ts'
+import type { StreamService } from '../stream/stream-service.ts'
+import type { StreamClaim } from '../stream/take-over.ts'
+import type { InstanceIndex } from './instance-index.ts'
+import type { QuorumDoor } from './quorum-door.ts'
+
+/** Streams that are read from the log at a time. */
+const STREAM_PAGE = 1_024
+
+export type SealedPage = Extract<WireMessage, { type: 'sealed' }>
+/** An instance as one anchor of the old set knows it; `text` is its token's CAIP-19 id. */
+export type NamedRecord = { readonly text: string; readonly record: SealedRecord }
+export type CheckedPage = {
+  readonly records: readonly NamedRecord[]
+  readonly streams: ReadonlyMap<Bytes32, StreamClaim>
+}
+
+type ServicePorts = Pick<Ports, 'clock' | 'identity'>
+type Parts = {
+  readonly book: RecordBook
+  readonly door: QuorumDoor
+  readonly index: InstanceIndex
+  readonly streams: StreamService
+}
+
+export class SealedPages {
+  readonly #ports: ServicePorts
+  readonly #context: NodeContext
+  readonly #parts: Parts
+  /** Ids by shard, gathered once an epoch: what is signed for later belongs to the home set that follows. */
+  #inventory: { readonly epoch: bigint; readonly ids: ReadonlyMap<number, readonly Bytes32[]> } | undefined
+
+  constructor(ports: ServicePorts, context: NodeContext, parts: Parts) {
+    this.#ports = ports
+    this.#context = context
+    this.#parts = parts
+  }
+
+  /** The page after `after`, once all that was signed before the seal has ended. */
+  async page({ shard, epoch, after }: Pick<SealedPage, 'shard' | 'epoch' | 'after'>): Promise<SealedPage> {
+    const { index, book, streams } = this.#parts
+    const rest = (this.#idsOf(shard) ?? []).filter((id) => id > after)
+    const ids = rest.slice(0, SEALED_PAGE_LIMIT)
+    const context = { now: this.#ports.clock.now(), epsilonMs: BigInt(this.#context.parameters.epsilonMs) }
+    const records = ids.flatMap((id) => {
+      const text = index.textOf(id)
+      return text === undefined
+        ? []
+        : [book.settled(id).then((record) => messageOf(text, sealedRecord(record, context)))]
+    })
+    const held = ids
+      .filter((id) => index.textOf(id) === undefined)
+      .map((stream) => ({ stream, receipt: undefined, ...streams.holds(stream) }))
+    const next = rest.length > ids.length ? ids.at(-1) : undefined
+    return { type: 'sealed', shard, epoch, after, records: await Promise.all(records), streams: held, next }
+  }
+
+  /** Undefined when anything in the page cannot be what an honest anchor says. */
+  check(from: Address, { shard, records, streams }: SealedPage): CheckedPage | undefined {
+    const homes = this.#context.homes()
+    const checked = records.map((record) => this.#checked(shard, record))
+    const named = checked.filter((record) => record !== undefined)
+    const isHere = streams.every(({ stream }) => homes.shardOf(stream) === shard)
+    if (named.length < checked.length || !isHere) return undefined
+    const claims = streams.map(({ stream, ...claim }) => [stream, { anchor: from, ...claim }] as const)
+    return { records: named, streams: new Map(claims) }
+  }
+
+  #checked(shard: number, message: SealedRecordMessage): NamedRecord | undefined {
+    const { token: text, instance, placement, leases, certificate } = message
+    const token = tokenOf(parseTokenRef(text), this.#ports.identity.crypto.keccak)
+    const { door, book } = this.#parts
+    const placed = placement && door.placement({ token }, placement)
+    const certified = certificate && door.certificate({ token }, certificate)
+    const isProven = (!placed || accepted(placed)) && (!certified || accepted(certified))
+    const isOne =
+      this.#context.homes().shardOf(token) === shard &&
+      (placement?.placement.instance ?? instance) === instance &&
+      (certificate?.entry.instance ?? instance) === instance
+    if (!isProven || !isOne) return undefined
+    const record: SealedRecord = {
+      instance,
+      placement: placement && placed && { ...placement, hash: placed.value },
+      leases,
+      certified: certified?.value,
+    }
+    return accepted(plausible(record, book.anchorContext(instance))) ? { text, record } : undefined
+  }
+
+  #idsOf(shard: number): readonly Bytes32[] | undefined {
+    const homes = this.#context.homes()
+    const { epoch } = homes.membership
+    if (this.#inventory?.epoch !== epoch) {
+      const ids = new Map<number, Bytes32[]>()
+      const add = (subject: Bytes32, id: Bytes32) => {
+        const of = homes.shardOf(subject)
+        ids.set(of, [...(ids.get(of) ?? []), id])
+      }
+      for (const [instance, token] of this.#parts.index.tokens) add(token, instance)
+      for (const stream of this.#allStreams()) add(stream, stream)
+      for (const [of, found] of ids) ids.set(of, found.sort())
+      this.#inventory = { epoch, ids }
+    }
+    return this.#inventory.ids.get(shard)
+  }
+
+  *#allStreams(): Iterable<Bytes32> {
+    for (let after: Bytes32 | undefined; ; ) {
+      const page = this.#parts.streams.after(after, STREAM_PAGE)
+      yield* page
+      after = page.at(-1)
+      if (page.length < STREAM_PAGE) return
+    }
+  }
+}
+
+function messageOf(token: string, { instance, placement, leases, certified }: SealedRecord): SealedRecordMessage {
+  const certificate = certified?.certificate
+  return {
+    token,
+    instance,
+    placement: placement && { placement: placement.placement, votes: [...placement.votes] },
+    leases: [...leases],
+    certificate: certificate && { entry: certificate.entry, accepts: [...certificate.accepts] },
+  }
+}
