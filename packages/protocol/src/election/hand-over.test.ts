@@ -1,0 +1,128 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { Bytes32 } from '../primitives/bytes.ts'
+import { accepted } from '../primitives/verdict.ts'
+import {
+  mayHandOver,
+  NO_STANDING,
+  open,
+  plausible,
+  type SealedRecord,
+  type Standing,
+  seal,
+  sealedRecord,
+  signingEpoch,
+  takeOver,
+} from './hand-over.ts'
+import { emptyRecord, leasedUntil, type VotedLease } from './record.ts'
+
+const hash = (n: number): Bytes32 => `0x${n.toString(16).padStart(64, '0')}`
+const INSTANCE = hash(7)
+const clock = { now: 10_000n, leaseMs: 3_000n, epsilonMs: 200n }
+const lease = (n: number, expires: bigint, released = false): VotedLease => ({
+  placement: hash(n),
+  term: BigInt(n),
+  expires,
+  released,
+})
+const answer = (leases: readonly VotedLease[]): SealedRecord => ({
+  instance: INSTANCE,
+  placement: undefined,
+  leases,
+  certified: undefined,
+})
+
+function sealed(standing: Standing, epoch: bigint): Standing {
+  const decision = seal(standing, epoch)
+  if (!accepted(decision)) throw new Error(decision.code)
+  return decision.value
+}
+
+describe('standings', () => {
+  test('an anchor signs in the epoch it took over, and in none once it sealed', () => {
+    const first: Standing = { sealed: 1n, opened: 1n }
+    expect(signingEpoch(first)).toBe(1n)
+    const left = sealed(first, 2n)
+    expect(signingEpoch(left)).toBeUndefined()
+    expect(signingEpoch(open(left, 2n))).toBe(2n)
+  })
+
+  test('a seal is never taken back', () => {
+    expect(seal({ sealed: 3n, opened: 1n }, 3n)).toMatchObject({ code: 'home.sealed' })
+    expect(seal({ sealed: 3n, opened: 1n }, 2n)).toMatchObject({ code: 'home.sealed' })
+    expect(open({ sealed: 3n, opened: 1n }, 2n)).toEqual({ sealed: 3n, opened: 2n })
+  })
+
+  test('who opens an epoch that is over by then signs nothing', () => {
+    expect(signingEpoch(open({ sealed: 3n, opened: 1n }, 2n))).toBeUndefined()
+  })
+
+  test('only who took over the old set, or a later one, and sealed, can hand over', () => {
+    expect(mayHandOver(NO_STANDING, 1n, 2n)).toBe(false)
+    expect(mayHandOver({ sealed: 1n, opened: 1n }, 1n, 2n)).toBe(false) // it may still sign in epoch 1
+    expect(mayHandOver({ sealed: 2n, opened: 0n }, 1n, 2n)).toBe(false) // it never knew what epoch 1 had promised
+    expect(mayHandOver({ sealed: 2n, opened: 1n }, 1n, 2n)).toBe(true)
+    expect(mayHandOver({ sealed: 3n, opened: 2n }, 1n, 2n)).toBe(true)
+  })
+
+  test('whatever happens in whatever order, nothing is signed below a seal', () => {
+    const step = fc.record({ what: fc.constantFrom('seal', 'open'), epoch: fc.bigInt(1n, 6n) })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
+        let standing: Standing = { sealed: 1n, opened: 1n }
+        let highest = 1n
+        for (const { what, epoch } of steps) {
+          const next = seal(standing, epoch)
+          if (what === 'open') standing = open(standing, epoch)
+          else if (accepted(next)) standing = next.value
+          if (epoch > highest) highest = epoch
+          const signs = signingEpoch(standing)
+          expect(standing.sealed).toBe(highest)
+          expect(signs === undefined || signs === highest).toBe(true)
+        }
+      }),
+    )
+  })
+})
+
+describe('records', () => {
+  test('what is over or given back is not handed over', () => {
+    const record = { ...emptyRecord(INSTANCE), leases: [lease(1, 9_000n), lease(2, 9_900n), lease(3, 12_000n, true)] }
+    expect(sealedRecord(record, clock).leases).toEqual([lease(2, 9_900n)])
+  })
+
+  test('a lease that no honest anchor can have voted for makes an answer worthless', () => {
+    expect(plausible(answer([lease(1, 13_800n)]), clock)).toMatchObject({ verdict: 'accept' })
+    expect(plausible(answer([lease(1, 13_801n)]), clock)).toMatchObject({ code: 'election.lease_length' })
+  })
+
+  test('the new anchor is bound by every lease that any of the answers names, and by its own', () => {
+    const own = { ...emptyRecord(INSTANCE), leases: [lease(1, 11_000n)] }
+    const taken = takeOver(own, [answer([lease(1, 12_000n)]), answer([lease(2, 12_500n)]), answer([])])
+    expect(taken.leases).toEqual([lease(1, 12_000n), lease(2, 12_500n)])
+    expect(leasedUntil(taken)).toBe(12_500n)
+  })
+
+  test('what it knows to be given back does not bind it again', () => {
+    const own = { ...emptyRecord(INSTANCE), leases: [lease(1, 11_000n, true)] }
+    expect(leasedUntil(takeOver(own, [answer([lease(1, 12_000n)])]))).toBe(0n)
+  })
+
+  test('answers about other instances change nothing', () => {
+    const other = { ...answer([lease(1, 12_000n)]), instance: hash(8) }
+    expect(takeOver(emptyRecord(INSTANCE), [other])).toEqual(emptyRecord(INSTANCE))
+  })
+
+  test('the order of the answers does not matter', () => {
+    const leases = fc.array(fc.record({ n: fc.integer({ min: 1, max: 4 }), until: fc.bigInt(10_000n, 13_000n) }), {
+      maxLength: 4,
+    })
+    fc.assert(
+      fc.property(fc.array(leases, { minLength: 1, maxLength: 4 }), (answers) => {
+        const said = answers.map((each) => answer(each.map(({ n, until }) => lease(n, until))))
+        const until = (order: readonly SealedRecord[]) => leasedUntil(takeOver(emptyRecord(INSTANCE), order))
+        expect(until(said)).toBe(until(said.toReversed()))
+      }),
+    )
+  })
+})
