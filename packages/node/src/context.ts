@@ -21,6 +21,8 @@ export type NetworkParameters = {
   readonly replicas: number
   /** How long to wait before a message without answer is sent again. */
   readonly retryMs: number
+  /** Entries after which the state of an instance is kept as a checkpoint, and what led to the one before is cut. */
+  readonly checkpointEvery: number
   /** Seconds for which every entry of every stream is kept, whatever its class; a week by default. */
   readonly hotS?: bigint | undefined
 }
@@ -31,6 +33,7 @@ export const LOCAL_PARAMETERS: NetworkParameters = {
   heartbeatMs: 500,
   replicas: 3,
   retryMs: 250,
+  checkpointEvery: 64,
 }
 
 /** What an effect wants to send. */

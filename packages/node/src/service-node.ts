@@ -127,6 +127,18 @@ export class ServiceNode {
       this.#hosted.get(journaled.entry.instance)?.take([journaled], proof as CommitProof)
     })
     post.on('journal-range', (_, message) => this.#range(message))
+    post.on('journal-snapshot', (_, { kept }) => {
+      this.#hosted
+        .get(kept.certified.checkpoint.instance)
+        ?.install(kept)
+        .catch((error) => this.#failed(kept.certified.checkpoint.instance, error))
+    })
+    post.on('journal-endorsed', (from, { checkpoint, signature }) =>
+      this.#hosted.get(checkpoint.instance)?.endorsed(from, checkpoint, signature),
+    )
+    post.on('journal-checkpoint', (_, { certified }) =>
+      this.#hosted.get(certified.checkpoint.instance)?.replica.keep(certified),
+    )
     post.on('executed', (from, { executed, signature }) => {
       this.#hosted.get(executed.instance)?.root(from, { executed, signature })
     })

@@ -219,7 +219,7 @@ export class World {
       networkId: networkIdOf(1n, REGISTRY, keccak),
       domain,
       easDomain: easDomain({ chainId: 1n, eas: `0x${'42'.repeat(20)}` }, keccak),
-      parameters: LOCAL_PARAMETERS,
+      parameters: { ...LOCAL_PARAMETERS, checkpointEvery: 12 },
       membership: () => this.homes.membership,
       homes: () => this.homes,
       tokens: {

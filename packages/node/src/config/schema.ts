@@ -54,6 +54,7 @@ const fields = z.strictObject({
       heartbeatMs: milliseconds.default(LOCAL_PARAMETERS.heartbeatMs),
       replicas: z.number().int().min(1).max(31).default(LOCAL_PARAMETERS.replicas),
       retryMs: milliseconds.default(LOCAL_PARAMETERS.retryMs),
+      checkpointEvery: z.number().int().min(1).max(64).default(LOCAL_PARAMETERS.checkpointEvery),
     })
     .default(LOCAL_PARAMETERS),
   /** Development only: faults that are injected on purpose from the start. */

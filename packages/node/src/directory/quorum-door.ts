@@ -4,11 +4,13 @@ import {
   type Bytes32,
   type Certificate,
   type CertifiedEntry,
+  type CertifiedJournalCheckpoint,
   type CertifiedPlacement,
   type CertifiedRenewal,
   type CommitProof,
   checkCertificate,
   checkCommit,
+  checkJournalCheckpoint,
   checkPlacement,
   checkRenewal,
   type Door,
@@ -69,6 +71,11 @@ export class QuorumDoor {
 
   commit(token: Subject, proof: CommitProof): Verdict<Head> {
     return this.#by(token, proof.entry.term, (home) => checkCommit(proof, home, this.#door))
+  }
+
+  checkpoint(token: Subject, certified: CertifiedJournalCheckpoint): Verdict<Head> {
+    const home = this.#context.homes().at(token.token, certified.checkpoint.homeEpoch)
+    return home ? checkJournalCheckpoint(certified, home, this.#door) : unknownEpoch(certified.checkpoint.term)
   }
 
   #by<T>(token: Subject, term: bigint, check: (home: HomeSet) => Verdict<T>): Verdict<T> {

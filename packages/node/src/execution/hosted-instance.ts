@@ -4,14 +4,17 @@ import {
   accepted,
   anchorsOf,
   type Bytes32,
+  type CertifiedJournalCheckpoint,
   type CertifiedPlacement,
   type CertifiedRenewal,
   type CommitProof,
   type Entry,
   formatTokenRef,
   type Hex,
+  type JournalCheckpoint,
   type JournaledEntry,
   type JournalInput,
+  type KeptCheckpoint,
   mayServe,
   type Place,
   type Placement,
@@ -24,11 +27,12 @@ import type { LoadedToken, NodeContext } from '../context.ts'
 import type { QuorumDoor } from '../directory/quorum-door.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { PostOffice } from '../wire/post-office.ts'
+import { CheckpointKeeper } from './checkpoint-keeper.ts'
 import type { Secrets } from './effect-performer.ts'
 import { Executor, type ReleaseMessage, releasedKey } from './executor.ts'
 import type { InputBuffer } from './input-buffer.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
-import { type Confirmed, Replica, type SignedExecuted } from './replica.ts'
+import { type Confirmed, Replica, type ReplicaEvents, type SignedExecuted } from './replica.ts'
 
 const RANGE_LIMIT = 64
 const WAITER_LIMIT = 1024
@@ -46,6 +50,7 @@ export class HostedInstance {
   readonly #waiters = new Map<Bytes32, Waiter>()
   #placed: Placed | undefined
   #executor: Executor | undefined
+  #checkpoints: CheckpointKeeper | undefined
   #release: { readonly message: ReleaseMessage; readonly until: bigint } | undefined
 
   constructor(ports: Ports, context: NodeContext, parts: Parts, token: LoadedToken) {
@@ -53,14 +58,15 @@ export class HostedInstance {
     this.#context = context
     this.#parts = parts
     this.token = token
-    this.replica = new Replica(ports, context, token, {
+    const events: ReplicaEvents = {
       executed: (entry, signed) => this.#executed(entry, signed),
-      confirmed: (entry) => this.#confirmed(entry),
+      confirmed: (n) => this.#confirmed(n),
       disputed: (n, mine, theirs) => {
         ports.telemetry.log('warn', 'replica.disputed', { instance: token.instance, n, mine, theirs })
       },
       missing: (from) => this.#ask(from),
-    })
+    }
+    this.replica = new Replica(ports, context, token, { door: parts.door, events })
   }
 
   async start(): Promise<void> {
@@ -103,6 +109,7 @@ export class HostedInstance {
     this.#placed = { certified, hash: checked.value, expires: placement.expires }
     this.#executor?.stop()
     this.#executor = undefined
+    this.#checkpoints = undefined
     this.replica.join(placement.replicas)
     this.#announce()
     if (placement.executor === this.#self && !this.#wasReleased(checked.value)) this.#elect(certified, checked.value)
@@ -121,6 +128,18 @@ export class HostedInstance {
     // A page is followed by the next one at once, as long as there is room: who is far behind does not wait for the next beat.
     const last = entries.length > 1 ? entries.at(-1) : undefined
     if (last && this.replica.mayTake(last.entry.n + 1n)) this.#ask(last.entry.n + 1n)
+  }
+
+  /** What is before a checkpoint was cut: this replica goes on from there. */
+  async install(kept: KeptCheckpoint): Promise<void> {
+    if (!(await this.replica.install(kept))) return
+    this.#announce()
+    this.#follow()
+    this.#ask(this.replica.head.n + 1n)
+  }
+
+  endorsed(from: Address, checkpoint: JournalCheckpoint, signature: Hex): void {
+    this.#checkpoints?.endorsed(from, checkpoint, signature)
   }
 
   root(from: Address, signed: SignedExecuted): void {
@@ -187,6 +206,7 @@ export class HostedInstance {
     if (BigInt(this.replica.confirmed?.state.n ?? -1) < this.replica.head.n) this.#announce()
     this.#ask(this.replica.head.n + 1n)
     this.#sendRelease()
+    this.#offerCheckpoint()
   }
 
   async leave(): Promise<void> {
@@ -218,7 +238,9 @@ export class HostedInstance {
         this.#sendRelease()
       },
     })
-    const { instance, term } = certified.placement
+    const { instance, term, replicas } = certified.placement
+    const kept = (made: CertifiedJournalCheckpoint) => this.replica.keep(made)
+    this.#checkpoints = new CheckpointKeeper(this.#ports, this.#context, { post, home, replicas, certified: kept })
     this.#ports.telemetry.log('info', 'executor.elected', { instance, term })
   }
 
@@ -261,14 +283,21 @@ export class HostedInstance {
     this.#executor?.pump()
   }
 
-  #confirmed(entry: Entry): void {
+  #confirmed(n: bigint): void {
     const { confirmed } = this.replica
     if (!confirmed) return
+    this.#offerCheckpoint()
     for (const [action, waiter] of this.#waiters) {
-      if (waiter.n === undefined || waiter.n > entry.n) continue
+      if (waiter.n === undefined || waiter.n > n) continue
       this.#waiters.delete(action)
       waiter.resolve(confirmed)
     }
+  }
+
+  #offerCheckpoint(): void {
+    const { confirmed, checkpoint } = this.replica
+    const since = BigInt(confirmed?.state.n ?? 0) - (checkpoint?.n ?? 0n)
+    if (confirmed && since >= BigInt(this.#context.parameters.checkpointEvery)) this.#checkpoints?.offer(confirmed)
   }
 
   /** Follows the subsets that the present state names, from where the instance stands in them. */

@@ -18,8 +18,10 @@ import { TEST, TestStream } from '@smartlayer/protocol/testing'
 import { expect, test } from 'vitest'
 import { fastCrypto } from '../adapters/fast-crypto.ts'
 import type { LoadedToken } from '../context.ts'
+import { QuorumDoor } from '../directory/quorum-door.ts'
 import type { CallResult, Sandbox } from '../ports/sandbox.ts'
 import { ANCHOR, CONTEXT, DOMAIN, INSTANCE, loneToken, NODE } from '../testing/lone-home.ts'
+import { memoryStore, VirtualTime } from '../testing/memory-world.ts'
 import { Replica } from './replica.ts'
 
 const { crypto } = await fastCrypto()
@@ -88,12 +90,14 @@ async function begin(count: number) {
     log: (level: string, event: string, facts?: object) => void (level === 'error' && failed.push([event, facts])),
     count: nothing,
   }
-  const replica = new Replica({ sandbox, identity: { signer: NODE, crypto }, telemetry }, CONTEXT, token, {
+  const ports = { sandbox, identity: { signer: NODE, crypto }, telemetry, store: memoryStore(new VirtualTime()) }
+  const events = {
     executed: nothing,
     confirmed: nothing,
     disputed: nothing,
-    missing: (from) => missing.push(from),
-  })
+    missing: (from: bigint) => void missing.push(from),
+  }
+  const replica = new Replica(ports, CONTEXT, token, { door: new QuorumDoor(ports, CONTEXT), events })
   await replica.start()
   const take = (from: number, to: number) =>
     replica.take(

@@ -4,9 +4,9 @@ import {
   accepted,
   applyEntry,
   type Bytes32,
+  type CertifiedJournalCheckpoint,
   type CheckedInput,
   type CommitProof,
-  checkCommit,
   checkInput,
   cursorsOf,
   digestOf,
@@ -14,17 +14,24 @@ import {
   Executed,
   entryCarries,
   entryHash,
-  epochOfTerm,
   GENESIS,
   genesisState,
   type Head,
   type Hex,
   handlerCall,
   type InstanceState,
+  type JournalCheckpoint,
   type JournaledEntry,
+  type KeptCheckpoint,
+  keptCheckpointShape,
+  snapshotOf,
+  snapshotRoot,
+  stateOf,
   stateRoot,
 } from '@smartlayer/protocol'
 import type { LoadedToken, NodeContext } from '../context.ts'
+import type { QuorumDoor } from '../directory/quorum-door.ts'
+import { decodeJson, encodeJson } from '../election/record-store.ts'
 import type { Ports } from '../ports/ports.ts'
 import { Serial } from '../serial.ts'
 import { callHandler } from './script-calls.ts'
@@ -47,33 +54,37 @@ export type ReplicaEvents = {
   /** An entry was executed here. */
   executed(entry: Entry, signed: SignedExecuted): void
   /** A majority agrees on a position that this replica computed too. */
-  confirmed(entry: Entry): void
+  confirmed(n: bigint): void
   /** This replica or another one computed something else: nothing leaves until it is settled. */
   disputed(n: bigint, mine: Bytes32, theirs: Bytes32): void
   /** Entries before `n` are missing. */
   missing(from: bigint): void
 }
 
-type ServicePorts = Pick<Ports, 'sandbox' | 'identity' | 'telemetry'>
+type Parts = { readonly door: QuorumDoor; readonly events: ReplicaEvents }
+type ServicePorts = Pick<Ports, 'sandbox' | 'identity' | 'telemetry' | 'store'>
 
 export class Replica {
   readonly token: LoadedToken
   readonly #ports: ServicePorts
   readonly #context: NodeContext
+  readonly #door: QuorumDoor
   readonly #events: ReplicaEvents
   readonly #serial: Serial
   readonly #waiting = new Map<bigint, { journaled: JournaledEntry; hash: Bytes32 }>()
   readonly #roots = new Map<bigint, Map<Address, SignedExecuted>>()
-  readonly #states = new Map<bigint, { state: InstanceState; root: Bytes32; entry: Entry }>()
+  readonly #states = new Map<bigint, { state: InstanceState; root: Bytes32; head: Head; time: bigint }>()
   #replicas: readonly Address[] = []
   #state: InstanceState | undefined
   #head: Head = GENESIS
   #time = 0n
   #confirmed: Confirmed | undefined
   #disputed = ''
+  #checkpoint: JournalCheckpoint | undefined
 
-  constructor(ports: ServicePorts, context: NodeContext, token: LoadedToken, events: ReplicaEvents) {
+  constructor(ports: ServicePorts, context: NodeContext, token: LoadedToken, { door, events }: Parts) {
     this.#ports = ports
+    this.#door = door
     this.#context = context
     this.token = token
     this.#events = events
@@ -82,8 +93,10 @@ export class Replica {
     })
   }
 
-  /** Computes the state before the first entry. */
+  /** Goes on from the state that this node kept, or computes the one before the first entry. */
   async start(): Promise<void> {
+    const kept = this.#kept()
+    if (kept) return this.#goOnFrom(kept)
     const { ref, instance } = this.token
     const attributes = { chainId: String(ref.chainId), contract: ref.contract, tokenId: String(ref.tokenId) }
     const call = { method: 'init', input: { attributes, instance, time: 0 } } as const
@@ -91,6 +104,63 @@ export class Replica {
     const genesis = genesisState(instance, 0n)
     this.#state =
       'refused' in made ? { ...genesis, refused: made.refused } : { ...genesis, data: made.data, topics: made.topics }
+  }
+
+  /** The newest checkpoint that this replica knows. */
+  get checkpoint(): JournalCheckpoint | undefined {
+    return this.#checkpoint
+  }
+
+  /** 2f + 1 home anchors vouch for a state that was computed here too: it is kept, so that a restart goes on from there. */
+  keep(certified: CertifiedJournalCheckpoint): void {
+    const { n, root } = certified.checkpoint
+    const mine = this.#states.get(n)
+    if (mine?.root !== root || n <= (this.#checkpoint?.n ?? 0n)) return
+    if (!accepted(this.#door.checkpoint(this.token, certified))) return
+    this.#write({ certified, snapshot: snapshotOf(mine.state), certificate: undefined })
+  }
+
+  /** Takes over the state of a checkpoint that is further than this replica. True when it did. */
+  async install(kept: KeptCheckpoint): Promise<boolean> {
+    const { n, root } = kept.certified.checkpoint
+    const isRoot = snapshotRoot(kept.snapshot, this.#ports.identity.crypto.keccak) === root
+    if (!isRoot || !accepted(this.#door.checkpoint(this.token, kept.certified))) return false
+    return new Promise((resolve) => {
+      this.#serial.run('execute', () => {
+        const isFurther = n > this.#head.n
+        if (isFurther) {
+          this.#goOnFrom(kept)
+          this.#write(kept)
+        }
+        resolve(isFurther)
+      })
+    })
+  }
+
+  #goOnFrom({ certified, snapshot }: KeptCheckpoint): void {
+    const { term, n, entry, time, root } = certified.checkpoint
+    this.#state = stateOf(snapshot)
+    this.#head = { term, n, hash: entry }
+    this.#time = time
+    this.#checkpoint = certified.checkpoint
+    this.#states.set(n, { state: this.#state, root, head: this.#head, time })
+    for (const waiting of this.#waiting.keys()) if (waiting <= n) this.#waiting.delete(waiting)
+    this.#note(this.#ports.identity.signer.address, this.#signed(this.#head, root))
+    this.#drain()
+  }
+
+  #kept(): KeptCheckpoint | undefined {
+    const value = this.#ports.store.get(stateKey(this.token.instance))
+    return value && keptCheckpointShape.parse(decodeJson(value), 'state')
+  }
+
+  /** What is lost with a crash is fetched again. */
+  #write(kept: KeptCheckpoint): void {
+    this.#checkpoint = kept.certified.checkpoint
+    const write = { key: stateKey(this.token.instance), value: encodeJson(keptCheckpointShape.toJson(kept)) }
+    this.#ports.store
+      .commit([write])
+      .catch((error) => this.#ports.telemetry.log('warn', 'replica.not_kept', { instance: this.token.instance, error }))
   }
 
   /** The last entry that was executed here. */
@@ -129,9 +199,8 @@ export class Replica {
   take(entries: readonly JournaledEntry[], proof: CommitProof): void {
     const { crypto } = this.#ports.identity
     if (proof.entry.instance !== this.token.instance || proof.entry.n <= this.#head.n) return
-    const home = this.#context.homes().at(this.token.token, epochOfTerm(proof.entry.term))
-    const checked = home && checkCommit(proof, home, { domain: this.#context.domain, crypto })
-    if (!checked || !accepted(checked)) return
+    const checked = this.#door.commit(this.token, proof)
+    if (!accepted(checked)) return
     const offered = new Map(entries.map((e) => [entryHash(e.entry, this.#context.domain, crypto.keccak), e]))
     for (let hash = checked.value.hash; ; ) {
       const journaled = offered.get(hash)
@@ -186,14 +255,18 @@ export class Replica {
     this.#state = after
     this.#head = { term: entry.term, n: entry.n, hash }
     this.#time = entry.time
-    this.#states.set(entry.n, { state: after, root, entry })
+    this.#states.set(entry.n, { state: after, root, head: this.#head, time: entry.time })
     this.#states.delete(entry.n - BigInt(ROOTS_KEPT))
     this.#roots.delete(entry.n - BigInt(ROOTS_KEPT))
-    const executed: Executed = { instance: this.token.instance, n: entry.n, entry: hash, root }
-    const { signer } = this.#ports.identity
-    const signed = { executed, signature: signer.sign(digestOf(Executed, executed, this.#context.domain, keccak)) }
+    const signed = this.#signed(this.#head, root)
     this.#events.executed(entry, signed)
-    this.#note(signer.address, signed)
+    this.#note(this.#ports.identity.signer.address, signed)
+  }
+
+  #signed({ n, hash }: Head, root: Bytes32): SignedExecuted {
+    const { signer, crypto } = this.#ports.identity
+    const executed: Executed = { instance: this.token.instance, n, entry: hash, root }
+    return { executed, signature: signer.sign(digestOf(Executed, executed, this.#context.domain, crypto.keccak)) }
   }
 
   #check({
@@ -243,9 +316,13 @@ export class Replica {
     if (counted.length - same.length >= majority) this.#disputed = `at ${n} a majority has another root`
     if (same.length < majority || BigInt(this.#confirmed?.state.n ?? -1) >= n) return
     this.#confirmed = { state: mine.state, root: mine.root, roots: same }
-    this.#events.confirmed(mine.entry)
+    this.#events.confirmed(n)
   }
 }
 
 /** Inputs other than reports carry signers of their own; no executor stands behind them. */
 const signerless: Address = `0x${'00'.repeat(20)}`
+
+function stateKey(instance: Bytes32): string {
+  return `state/${instance}`
+}

@@ -6,13 +6,17 @@ import {
   type Cursors,
   commitProofShape,
   cursorAfter,
+  cursorsOf,
   GENESIS,
   type Head,
   type JournaledEntry,
   journaledEntryShape,
+  type KeptCheckpoint,
+  keptCheckpointShape,
   listOf,
   optional,
   record,
+  stateOf,
   text,
   uint,
 } from '@smartlayer/protocol'
@@ -20,6 +24,8 @@ import { decodeJson, encodeJson } from '../election/record-store.ts'
 import type { Store, Write } from '../ports/store.ts'
 
 const CURSOR_LIMIT = 256
+/** Entries of one instance that are cut at a time; what is left goes with the next checkpoint. */
+const CUT_LIMIT = 4_096
 const storedEntryShape = record({
   journaled: journaledEntryShape,
   cursors: listOf(record({ key: text(160), sequence: uint(64), uid: bytes32 }), CURSOR_LIMIT),
@@ -36,6 +42,26 @@ export class EntryStore {
     this.#store = store
   }
 
+  /** The newest checkpoint that 2f + 1 home anchors signed. */
+  checkpoint(instance: Bytes32): KeptCheckpoint | undefined {
+    const value = this.#store.get(checkpointKey(instance))
+    return value && keptCheckpointShape.parse(decodeJson(value), 'checkpoint')
+  }
+
+  checkpointWrite(kept: KeptCheckpoint): Write {
+    const { instance } = kept.certified.checkpoint
+    return { key: checkpointKey(instance), value: encodeJson(keptCheckpointShape.toJson(kept)) }
+  }
+
+  /** Cuts all entries up to place `floor`, also those that were never committed. */
+  cutWrites(instance: Bytes32, floor: bigint): readonly Write[] {
+    const links = this.#store.range({ from: linkPrefix(instance), to: linkKey(instance, floor + 1n), limit: CUT_LIMIT })
+    const entries = this.#store
+      .range({ from: entryPrefix(instance), to: `${entryPrefix(instance)}~`, limit: CUT_LIMIT })
+      .filter(([, value]) => storedEntryShape.parse(decodeJson(value), 'entry').journaled.entry.n <= floor)
+    return [...links, ...entries].map(([key]) => ({ key, value: undefined }))
+  }
+
   entry(instance: Bytes32, hash: Bytes32): JournaledEntry | undefined {
     return this.#stored(instance, hash)?.journaled
   }
@@ -44,7 +70,7 @@ export class EntryStore {
   tip(instance: Bytes32, hash: Bytes32): Tip | undefined {
     if (hash === GENESIS.hash) return { time: 0n, cursors: {} }
     const stored = this.#stored(instance, hash)
-    if (!stored) return undefined
+    if (!stored) return this.#tipOfCheckpoint(instance, hash)
     const cursors = Object.fromEntries(stored.cursors.map(({ key, sequence, uid }) => [key, { sequence, uid }]))
     return { time: stored.journaled.entry.time, cursors }
   }
@@ -91,14 +117,28 @@ export class EntryStore {
     return chain
   }
 
+  #tipOfCheckpoint(instance: Bytes32, hash: Bytes32): Tip | undefined {
+    const kept = this.checkpoint(instance)
+    if (kept?.certified.checkpoint.entry !== hash) return undefined
+    return { time: kept.certified.checkpoint.time, cursors: cursorsOf(stateOf(kept.snapshot)) }
+  }
+
   #stored(instance: Bytes32, hash: Bytes32) {
     const value = this.#store.get(entryKey(instance, hash))
     return value && storedEntryShape.parse(decodeJson(value), 'entry')
   }
 }
 
+function checkpointKey(instance: Bytes32): string {
+  return `checkpoint/${instance}`
+}
+
+function entryPrefix(instance: Bytes32): string {
+  return `entry/${instance}/`
+}
+
 function entryKey(instance: Bytes32, hash: Bytes32): string {
-  return `entry/${instance}/${hash}`
+  return entryPrefix(instance) + hash
 }
 
 function linkPrefix(instance: Bytes32): string {

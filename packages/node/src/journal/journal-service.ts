@@ -39,6 +39,7 @@ import type { Ports } from '../ports/ports.ts'
 import type { Write } from '../ports/store.ts'
 import type { StreamService } from '../stream/stream-service.ts'
 import type { PostOffice } from '../wire/post-office.ts'
+import { CheckpointService } from './checkpoint-service.ts'
 import { EntryStore } from './entry-store.ts'
 
 export const JOURNAL_PAGE_LIMIT = 64
@@ -57,6 +58,7 @@ export class JournalService {
   readonly #context: NodeContext
   readonly #parts: Parts
   readonly #entries: EntryStore
+  readonly #checkpoints: CheckpointService
   readonly #leases = new Map<Bytes32, CertifiedRenewal>()
   #turn = 0
   readonly #asked = new Map<Bytes32, { readonly n: bigint; readonly at: number }>()
@@ -66,6 +68,7 @@ export class JournalService {
     this.#context = context
     this.#parts = parts
     this.#entries = new EntryStore(ports.store)
+    this.#checkpoints = new CheckpointService(ports, context, { ...parts, entries: this.#entries })
     parts.post.on('proposal', (from, message) => this.#propose(from, message as Proposed))
     parts.post.on('certificate', (from, message) => this.#hold(from, message.certificate))
     parts.post.on('committed', (from, message) => this.#commit(from, message.journaled, message.proof as CommitProof))
@@ -268,13 +271,12 @@ export class JournalService {
     const { keccak } = this.#ports.identity.crypto
     const offered = new Map(entries.map((journaled) => [entryHash(journaled.entry, domain, keccak), journaled]))
     const chain: Linked[] = []
-    for (let hash = head.hash; ; ) {
+    for (let hash = head.hash; hash !== record.committed.hash; ) {
       const journaled = this.#entries.entry(record.instance, hash) ?? offered.get(hash)
       if (!journaled) return undefined
       if (journaled.entry.n <= record.committed.n) break
       chain.unshift({ hash, journaled })
       hash = journaled.entry.previous
-      if (journaled.entry.n === 1n) break
     }
     return chain
   }
@@ -302,6 +304,7 @@ export class JournalService {
   #serve(to: Address, { instance, n, limit }: { instance: Bytes32; n: bigint; limit: number }): void {
     const token = this.#context.tokens.byInstance(instance)
     if (!token) return
+    if (this.#checkpoints.serve(to, { text: formatTokenRef(token.ref), instance }, n)) return
     const record = this.#parts.book.get(instance)
     const { entries, proof } = this.page(instance, n, limit)
     const last = entries.at(-1)?.entry.n ?? n - 1n

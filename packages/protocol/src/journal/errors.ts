@@ -2,6 +2,21 @@
 import { entry } from '../errors/kind.ts'
 
 export const journalErrors = {
+  'journal.roots': entry<{ n: bigint; got: number; needed: number }>(
+    'unavailable',
+    (f) => `${f.got} replicas signed this root after entry ${f.n}, ${f.needed} needed.`,
+    'Offer the checkpoint with the roots of a majority of the replicas.',
+  ),
+  'journal.quorum': entry<{ got: number; needed: number }>(
+    'invalid',
+    (f) => `${f.got} valid signatures for this checkpoint, ${f.needed} needed.`,
+    'Ask more home anchors; a lying one cannot forge signatures.',
+  ),
+  'journal.pruned': entry<{ floor: bigint; asked: bigint }>(
+    'missing',
+    (f) => `Entries up to ${f.floor} were cut after a checkpoint; ${f.asked} was asked for.`,
+    'Go on from the checkpoint of the instance.',
+  ),
   'journal.placement': entry(
     'conflict',
     () => 'The entry names a placement that is not current for this anchor.',

@@ -3,6 +3,8 @@ import { Action, Grant, GrantCheck } from '../access/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
 import { SEALED_LEASE_LIMIT } from '../election/hand-over.ts'
 import { Placement, Release, Renew, Report } from '../election/messages.ts'
+import { STATE_LIMIT } from '../execution/instance.ts'
+import { JournalCheckpoint } from '../journal/checkpoint.ts'
 import { Accept, Entry, Executed, Held } from '../journal/messages.ts'
 import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
 import { address, bool, bytes32, uint } from '../primitives/struct.ts'
@@ -29,6 +31,10 @@ const body = text(BODY_LIMIT)
 
 export const certificateShape = record({ entry: Entry, accepts: signatures })
 export const certifiedPlacementShape = record({ placement: Placement, votes: signatures })
+/** What the network itself keeps of an instance comes on top of what its script may keep. */
+const snapshot = text(2 * STATE_LIMIT)
+const signedExecutedShape = record({ executed: Executed, signature })
+export const certifiedJournalCheckpointShape = record({ checkpoint: JournalCheckpoint, signatures })
 export const certifiedRenewalShape = record({ renew: Renew, votes: signatures })
 export const votedLeaseShape = record({ placement: bytes32, term: uint(64), expires: uint(64), released: bool })
 export const signedReportShape = record({ report: Report, signature, certificate: optional(certificateShape) })
@@ -77,6 +83,14 @@ export const journaledEntryShape = record({
 })
 export type JournaledEntry = ShapeOf<typeof journaledEntryShape>
 
+/** A checkpoint as it is kept and handed on: with the state that it vouches for, and the certificate of its entry. */
+export const keptCheckpointShape = record({
+  certified: certifiedJournalCheckpointShape,
+  snapshot,
+  certificate: optional(certificateShape),
+})
+export type KeptCheckpoint = ShapeOf<typeof keptCheckpointShape>
+
 /** One stream or one subset of it; for the whole stream `subset` is the stream's own id. */
 const interest = record({ stream: bytes32, subset: bytes32 })
 const interestFrom = record({ stream: bytes32, subset: bytes32, after: uint(64) })
@@ -123,6 +137,12 @@ export const wireShape = oneOf('type', {
   held: record({ place: Held, signature }),
   committed: record({ journaled: journaledEntryShape, proof: commitProofShape }),
   executed: record({ executed: Executed, signature }),
+  // Checkpoints of a journal: offered with the roots that a majority of the replicas signed, endorsed by home anchors.
+  'journal-offer': record({ snapshot, roots: listOf(signedExecutedShape, HOME_LIMIT) }),
+  'journal-endorsed': record({ checkpoint: JournalCheckpoint, signature }),
+  'journal-checkpoint': record({ certified: certifiedJournalCheckpointShape }),
+  // What is before a checkpoint was cut: who lacks it goes on from the state there.
+  'journal-snapshot': record({ token: text(TOKEN_TEXT_LIMIT), kept: keptCheckpointShape }),
   'journal-request': record({ instance: bytes32, from: uint(64), limit: integer(1, RANGE_LIMIT) }),
   'journal-range': record({
     instance: bytes32,
