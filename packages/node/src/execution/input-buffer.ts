@@ -9,7 +9,6 @@ import {
   checkRange,
   type FollowedStatus,
   Follower,
-  faultsTolerated,
   Gossip,
   INTEREST_LIMIT,
   type Interest,
@@ -29,6 +28,7 @@ import { packItems, unpack } from '../stream/packing.ts'
 import type { RevocationBook } from '../stream/revocation-book.ts'
 import { HEADER_FIRST } from '../stream/spreader.ts'
 import type { PostOffice } from '../wire/post-office.ts'
+import { StreamSources } from './stream-sources.ts'
 
 /** Entries of one subset that are kept ahead of the cursor; the rest stays at the anchors. */
 const AHEAD_LIMIT = 256
@@ -37,8 +37,6 @@ const TICK_MS = 25
 /** Everything that is followed is said again that often; anchors forget who is silent three times. */
 const REFRESH_MS = 30_000
 const BEAT_MS = 1_000
-/** An anchor that pushes sends heads every second; one that is silent so long is down, or cut off from us. */
-const PUSHER_SILENT_MS = 3_500
 /** Anchors say something every second to whom they push; one that is silent for so long may have forgotten us. */
 const SILENCE_MS = 3_000
 /** Large entries kept for neighbours that were told of them by their attestation alone. */
@@ -48,6 +46,8 @@ const FORK_LIMIT = 1_024
 
 type ServicePorts = Pick<Ports, 'clock' | 'random' | 'identity' | 'telemetry'>
 type Parts = { readonly post: PostOffice; readonly door: EntryDoor; readonly revocations: RevocationBook }
+type InterestFrom = Interest & { readonly after: bigint }
+type Wanted = { readonly eager: InterestFrom[]; readonly lazy: InterestFrom[] }
 type Range = Extract<WireMessage, { type: 'stream-range' }>
 
 export class InputBuffer {
@@ -61,15 +61,13 @@ export class InputBuffer {
   readonly #neighbours = new Map<string, ReadonlySet<Address>>()
   readonly #large = new Map<string, StreamItem>()
   readonly #frozen = new Set<Bytes32>()
+  readonly #sources: StreamSources
+  /** How many interests each anchor that we hear from was told. */
+  readonly #told = new Map<Address, number>()
   #fresh: Interest[] = []
   #dropped: Interest[] = []
-  /** When each anchor that pushes to us was heard last. */
-  readonly #heardAt = new Map<Address, number>()
   #refreshedAt = Number.NEGATIVE_INFINITY
   #beatAt = 0
-  #pusherHeardAt = 0
-  /** How often the anchor that pushes to us was given up. */
-  #shift = 0
   #timer: Cancel
 
   constructor(ports: ServicePorts, context: NodeContext, parts: Parts, onArrival: () => void) {
@@ -77,6 +75,7 @@ export class InputBuffer {
     this.#context = context
     this.#parts = parts
     this.#onArrival = onArrival
+    this.#sources = new StreamSources(context, parts.post.self)
     const { post } = parts
     post.on('stream-item', (from, { uid, packed }) => this.#pushed(from, uid, packed))
     post.on('stream-header', (from, { attestation }) => this.#announced(from, attestation))
@@ -246,82 +245,102 @@ export class InputBuffer {
   ): void {
     const now = this.#ports.clock.monotonic()
     const draw = drawOf(this.#ports.random)
-    if (from === this.#pushing[0]) this.#pusherHeardAt = now
     for (const { stream, subset, sequence } of heads) {
       this.#follower.hear({ stream, subset }, { place: sequence, from, now, draw })
     }
-    if (following === undefined || !this.#pushing.includes(from)) return
+    if (following === undefined || !this.#told.has(from)) return
     // What we told was lost on its way, or forgotten at their restart; after a silence heads may have been lost as well.
-    const wasSilent = now - (this.#heardAt.get(from) ?? now) > SILENCE_MS
-    this.#heardAt.set(from, now)
-    if (wasSilent || following !== this.#follower.size) this.#tell([from])
+    const wasSilent = now - this.#sources.heard(from, now) > SILENCE_MS
+    if (wasSilent || following !== this.#told.get(from)) this.#tellAll(from, this.#interestsBySource().get(from))
   }
 
   /** Whoever has forgotten us answers that it knows of nothing. */
   #probe(now: number): void {
-    const silent = this.#pushing.filter((anchor) => now - (this.#heardAt.get(anchor) ?? 0) > SILENCE_MS)
-    const told = { type: 'follow', fresh: false, add: [], drop: [], following: this.#follower.size } as const
-    for (const anchor of silent) this.#parts.post.send(anchor, { ...told, eager: anchor === this.#pushing[0] })
+    for (const [anchor, following] of this.#told) {
+      if (this.#sources.silentFor(anchor, now) <= SILENCE_MS) continue
+      this.#parts.post.send(anchor, { type: 'follow', fresh: false, eager: false, add: [], drop: [], following })
+    }
   }
 
   #tick(): void {
     const now = this.#ports.clock.monotonic()
-    if (now - this.#pusherHeardAt > PUSHER_SILENT_MS) this.#changePusher(now)
-    else if (now - this.#refreshedAt >= REFRESH_MS) this.#refresh(now)
+    const isRefreshed = now - this.#refreshedAt < REFRESH_MS
+    if (this.#sources.changed(now, this.#told.keys()) || !isRefreshed) this.#refresh(now)
     else this.#tellChanges()
     if (now - this.#beatAt >= BEAT_MS) {
       this.#beatAt = now
       this.#gossip.expire(now - 3 * REFRESH_MS)
-      if (this.#follower.size > 0) this.#probe(now)
+      this.#probe(now)
     }
     this.#ask(now)
     this.#timer = this.#ports.clock.after(TICK_MS, () => this.#tick())
   }
 
+  /** Every anchor that we hear from is told all of it; one that is not needed any more is told nothing. */
   #refresh(now: number): void {
     this.#refreshedAt = now
-    this.#tell(this.#pushing)
+    this.#fresh = []
+    this.#dropped = []
+    const wanted = this.#interestsBySource()
+    for (const anchor of new Set([...this.#told.keys(), ...wanted.keys()])) this.#tellAll(anchor, wanted.get(anchor))
   }
 
-  /** The anchor that pushes to us says nothing any more: the next one does it. */
-  #changePusher(now: number): void {
-    this.#pusherHeardAt = now
-    if (this.#follower.size === 0) return
-    this.#shift++
-    this.#refresh(now)
+  #interestsBySource(): ReadonlyMap<Address, Wanted> {
+    return this.#bySource(this.#follower.interests)
   }
 
-  /** Everything we follow, in as many messages as it takes; the first of the anchors is asked to push. */
-  #tell(to: readonly Address[]): void {
-    const { interests } = this.#follower
-    for (let at = 0; at < interests.length; at += INTEREST_LIMIT) {
-      const add = interests.slice(at, at + INTEREST_LIMIT)
-      const told = { type: 'follow', fresh: at === 0, add, drop: [], following: interests.length } as const
-      for (const anchor of to) this.#parts.post.send(anchor, { ...told, eager: anchor === this.#pushing[0] })
+  /** What each anchor is told of these interests: those it shall push, and those of which it shall tell heads alone. */
+  #bySource(interests: readonly InterestFrom[]): Map<Address, Wanted> {
+    const wanted = new Map<Address, Wanted>()
+    for (const interest of interests) {
+      for (const [i, anchor] of this.#sources.of(interest.stream).entries()) {
+        const of = wanted.get(anchor) ?? { eager: [], lazy: [] }
+        wanted.set(anchor, of)
+        of[i === 0 ? 'eager' : 'lazy'].push(interest)
+      }
     }
+    return wanted
+  }
+
+  /** In as many messages as it takes, the first of which replaces what was told before. */
+  #tellAll(anchor: Address, { eager, lazy }: Wanted = { eager: [], lazy: [] }): void {
+    const following = eager.length + lazy.length
+    const told = [...pagesOf(eager, true), ...pagesOf(lazy, false)]
+    const messages = told.length > 0 ? told : [{ eager: false, add: [] }]
+    for (const [i, message] of messages.entries())
+      this.#parts.post.send(anchor, { type: 'follow', fresh: i === 0, drop: [], following, ...message })
+    if (following === 0) return void this.#told.delete(anchor)
+    if (!this.#told.has(anchor)) this.#sources.heard(anchor, this.#ports.clock.monotonic())
+    this.#told.set(anchor, following)
   }
 
   #tellChanges(): void {
     if (this.#fresh.length === 0 && this.#dropped.length === 0) return
-    const wanted = new Set(this.#fresh.map(topicOf))
-    const interests = this.#follower.interests.filter((interest) => wanted.has(topicOf(interest)))
-    const [dropped, following] = [this.#dropped, this.#follower.size]
-    for (let at = 0; at < Math.max(interests.length, dropped.length); at += INTEREST_LIMIT) {
-      const add = interests.slice(at, at + INTEREST_LIMIT)
-      const drop = dropped.slice(at, at + INTEREST_LIMIT)
-      const told = { type: 'follow', fresh: false, add, drop, following } as const
-      for (const anchor of this.#pushing) {
-        this.#parts.post.send(anchor, { ...told, eager: anchor === this.#pushing[0] })
-      }
-    }
+    const fresh = new Set(this.#fresh.map(topicOf))
+    const added = this.#bySource(this.#follower.interests.filter((interest) => fresh.has(topicOf(interest))))
+    const dropped = this.#bySource(this.#dropped.map((interest) => ({ ...interest, after: 0n })))
     this.#fresh = []
     this.#dropped = []
+    for (const anchor of new Set([...added.keys(), ...dropped.keys()])) {
+      const { eager, lazy } = added.get(anchor) ?? { eager: [], lazy: [] }
+      const gone = dropped.get(anchor) ?? { eager: [], lazy: [] }
+      const drop = [...gone.eager, ...gone.lazy].map(({ stream, subset }) => ({ stream, subset }))
+      const following = (this.#told.get(anchor) ?? 0) + eager.length + lazy.length - drop.length
+      if (!this.#told.has(anchor)) this.#sources.heard(anchor, this.#ports.clock.monotonic())
+      this.#told.set(anchor, following)
+      for (let at = 0; at < drop.length; at += INTEREST_LIMIT) {
+        const message = { type: 'follow', fresh: false, eager: false, add: [], following } as const
+        this.#parts.post.send(anchor, { ...message, drop: drop.slice(at, at + INTEREST_LIMIT) })
+      }
+      for (const page of [...pagesOf(eager, true), ...pagesOf(lazy, false)])
+        this.#parts.post.send(anchor, { type: 'follow', fresh: false, drop: [], following, ...page })
+    }
   }
 
   #ask(now: number): void {
     const draw = drawOf(this.#ports.random)
     for (const { stream, subset, after, from, wide } of this.#follower.asks(now, draw)) {
-      const anchors = this.#anchors
+      const anchors = this.#sources.home(stream)
       const random = anchors[Math.floor(draw() * anchors.length)]
       const first = from && anchors.includes(from) ? from : random
       const asked = new Set([first, wide ? random : undefined])
@@ -372,18 +391,6 @@ export class InputBuffer {
     return this.#follower.has(interest)
   }
 
-  /**
-   * f + 1 anchors, each node's own choice of them: the first pushes entries, the others tell heads, so that what it withholds or
-   * loses is known within a moment and asked of them.
-   */
-  get #pushing(): readonly Address[] {
-    const anchors = this.#anchors
-    const first =
-      (Number(BigInt(this.#parts.post.self) % BigInt(anchors.length || 1)) + this.#shift) % (anchors.length || 1)
-    const count = faultsTolerated(anchors.length) + 1
-    return Array.from({ length: Math.min(count, anchors.length) }, (_, i) => anchors[(first + i) % anchors.length]!)
-  }
-
   get #anchors(): readonly Address[] {
     return anchorsOf(this.#context.membership()).map((member) => member.node)
   }
@@ -391,4 +398,14 @@ export class InputBuffer {
 
 function placeKey(stream: Bytes32, subset: Bytes32, place: bigint): string {
   return `${topicOf({ stream, subset })}/${place}`
+}
+
+function pagesOf(
+  interests: readonly InterestFrom[],
+  eager: boolean,
+): { eager: boolean; add: readonly InterestFrom[] }[] {
+  const pages: { eager: boolean; add: readonly InterestFrom[] }[] = []
+  for (let at = 0; at < interests.length; at += INTEREST_LIMIT)
+    pages.push({ eager, add: interests.slice(at, at + INTEREST_LIMIT) })
+  return pages
 }

@@ -36,7 +36,8 @@ export type Following = {
   readonly drop: readonly Interest[]
 }
 
-type Follower = { readonly topics: Set<string>; heardAt: number; eager: boolean }
+/** By topic, whether entries are pushed. */
+type Follower = { readonly topics: Map<string, boolean>; heardAt: number }
 
 export class Gossip {
   readonly #limits: GossipLimits
@@ -52,18 +53,17 @@ export class Gossip {
   }
 
   /**
-   * A peer says what it follows: `fresh` replaces all it said before; only to an `eager` one entries are pushed. False when it is one peer too many; interests beyond the
-   * limit of one peer are not taken, which shows in `countOf`.
+   * A peer says what it follows: `fresh` replaces all it said before; of what it follows `eager`, entries are pushed to it. False
+   * when it is one peer too many; interests beyond the limit of one peer are not taken, which shows in `countOf`.
    */
   follow(peer: Address, { fresh, eager, add, drop, now }: Following & { readonly now: number }): boolean {
     if (!this.#followers.has(peer) && this.#followers.size >= this.#limits.peers) return false
     if (fresh) this.forget(peer)
-    const follower = this.#followers.get(peer) ?? { topics: new Set<string>(), heardAt: now, eager }
+    const follower = this.#followers.get(peer) ?? { topics: new Map<string, boolean>(), heardAt: now }
     this.#followers.set(peer, follower)
     follower.heardAt = now
-    follower.eager = eager
     for (const interest of drop) this.#remove(peer, follower, topicOf(interest))
-    for (const interest of add) this.#add(peer, follower, topicOf(interest))
+    for (const interest of add) this.#add(peer, follower, { topic: topicOf(interest), eager })
     return true
   }
 
@@ -74,7 +74,7 @@ export class Gossip {
 
   forget(peer: Address): void {
     const follower = this.#followers.get(peer)
-    for (const topic of follower?.topics ?? []) this.#remove(peer, follower!, topic)
+    for (const topic of follower?.topics.keys() ?? []) this.#remove(peer, follower!, topic)
     this.#followers.delete(peer)
   }
 
@@ -107,7 +107,7 @@ export class Gossip {
 
   /** What one peer follows of a stream; for the whole of it the stream's own id. */
   interestsOf(peer: Address): readonly Interest[] {
-    return [...(this.#followers.get(peer)?.topics ?? [])].map(interestOf)
+    return [...(this.#followers.get(peer)?.topics.keys() ?? [])].map(interestOf)
   }
 
   /**
@@ -115,7 +115,7 @@ export class Gossip {
    * first; the others hear of it from these, and from heads.
    */
   targets(interest: Interest, except: Address | undefined, draw: Draw): readonly Address[] {
-    const all = this.followersOf(interest).filter((peer) => peer !== except && this.#followers.get(peer)?.eager)
+    const all = this.followersOf(interest).filter((peer) => peer !== except && this.#isEager(peer, interest))
     if (all.length <= this.#limits.direct) return all
     const ranked = all.map((peer) => ({ peer, rank: draw() * (1 + this.#misuse(peer)) }))
     ranked.sort((a, b) => a.rank - b.rank)
@@ -183,9 +183,15 @@ export class Gossip {
     return score
   }
 
-  #add(peer: Address, follower: Follower, topic: string): void {
-    if (follower.topics.size >= this.#limits.interestsPerPeer || follower.topics.has(topic)) return
-    follower.topics.add(topic)
+  #isEager(peer: Address, { stream, subset }: Interest): boolean {
+    const topics = this.#followers.get(peer)?.topics
+    return (topics?.get(topicOf({ stream, subset })) || topics?.get(topicOf({ stream, subset: stream }))) ?? false
+  }
+
+  #add(peer: Address, follower: Follower, { topic, eager }: { topic: string; eager: boolean }): void {
+    if (follower.topics.has(topic)) return void follower.topics.set(topic, eager)
+    if (follower.topics.size >= this.#limits.interestsPerPeer) return
+    follower.topics.set(topic, eager)
     this.#count(peer, topic, 1)
     const peers = this.#byTopic.get(topic) ?? new Set<Address>()
     peers.add(peer)
