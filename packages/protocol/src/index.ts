@@ -23,6 +23,7 @@ export {
   saltKeyOf,
   saltOf,
   ticketOf,
+  ticketUnder,
   WEIGHT_LIMIT,
   weightOf,
 } from './directory/rendezvous.ts'

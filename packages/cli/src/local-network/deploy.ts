@@ -29,6 +29,9 @@ import { privateKeyToAccount } from 'viem/accounts'
 const SUPPLY = 10n ** 27n
 const MINIMUM_STAKE = 100n * 10n ** 18n
 const UNBONDING_S = 14n * 86_400n
+const EPOCH_S = 300n
+/** Registration for an epoch closes this long before it starts. */
+const CLOSING_S = 60n
 const POLLING_MS = 20
 /** A transaction that a killed chain forgot is given up after this long. */
 const RECEIPT_TIMEOUT_MS = 15_000
@@ -119,6 +122,8 @@ export async function deployContracts(deployer: ChainAccount): Promise<Addresses
     stakeToken,
     MINIMUM_STAKE,
     UNBONDING_S,
+    EPOCH_S,
+    CLOSING_S,
   ])
   const tokenRegistry = await deployer.deploy(tokenRegistryAbi, tokenRegistryBytecode, [])
   await deployer.call(stakeToken, stakeTokenAbi as Abi, 'approve', [nodeRegistry, SUPPLY])

@@ -88,6 +88,12 @@ export function ticketOf(draw: number): number {
   return (zeros + 1) * ONE - low - Math.floor((rise * (normal & (REST - 1))) / REST)
 }
 
+/** The ticket of one node under a salt. */
+export function ticketUnder(salt: Bytes32, node: Address, keccak: Hasher): number {
+  const { k0, k1 } = saltKeyOf(salt)
+  return ticketOf(halfSipHash(k0, k1, keyDigestOf(node, keccak), 0))
+}
+
 /** What a stake weighs: at least 1, at most the cap. */
 export function weightOf(stake: bigint, { unit, cap }: WeightRule): number {
   const units = stake / unit
@@ -95,7 +101,7 @@ export function weightOf(stake: bigint, { unit, cap }: WeightRule): number {
 }
 
 /** What is drawn over: the words of the keccak of a node's address. */
-export function keyDigestOf(node: Address, keccak: Hasher): Int32Array {
+function keyDigestOf(node: Address, keccak: Hasher): Int32Array {
   return littleEndianWords(keccak(fromHex(node)))
 }
 
