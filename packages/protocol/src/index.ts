@@ -20,6 +20,7 @@ export {
   precedes,
   rankInto,
   rendezvousOrder,
+  type SaltKey,
   saltKeyOf,
   saltOf,
   ticketOf,
