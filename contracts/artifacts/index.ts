@@ -8,4 +8,4 @@ export * from './AttestationVerifier.ts'
 export * from './FlightTicket.ts'
 
 /** SHA-256 over the sources that these artifacts were built from. */
-export const sourcesHash = '98bc0889e7dc130547832e093185329ee02e1b78148203303b6108f65bac8696'
+export const sourcesHash = '05ffbd6db19da1a4f1cc13002dfea958446d331291e7eddd057c9a245e69db69'

@@ -39,7 +39,7 @@ library Rendezvous {
     }
 
     function shardOf(bytes32 token, bytes32 typeSalt, uint256 shardCount) internal pure returns (uint256) {
-        return (uint256(keccak256(abi.encodePacked("smartlayer/shard/1", typeSalt, token))) >> 208) % shardCount;
+        return (uint256(keccak256(abi.encodePacked("smartlayer/shard/1", typeSalt, token))) >> 224) % shardCount;
     }
 
     function typeSaltOf(bytes32 tokenType, bytes32 randomness) internal pure returns (bytes32) {

@@ -54,7 +54,9 @@ export function shardKeyOf(shard: number, view: DirectoryView, keccak: Hasher): 
 }
 
 export function homeFrom(seats: Uint32Array, anchors: readonly Member[]): Home {
-  return { anchors: Array.from(seats, (seat) => anchors[seat]!.node), quorum: quorumOf(seats.length) }
+  const nodes: Address[] = []
+  for (let rank = 0; rank < seats.length; rank++) nodes.push(anchors[seats[rank]!]!.node)
+  return { anchors: nodes, quorum: quorumOf(nodes.length) }
 }
 
 /**

@@ -41,6 +41,8 @@ export type TableChange = {
   readonly movedTo: Int32Array
   /** New places of anchors that joined or weigh something else. */
   readonly joined: readonly number[]
+  /** For each turn, a shard modulo R: whether it was drawn anew since. */
+  readonly redrawn: readonly boolean[]
 }
 
 /** Prepares a table of `view` that takes over from `before` what still holds; both have the same parameters. */
@@ -55,17 +57,24 @@ export function changeOf(before: ShardTable, view: DirectoryView): TableChange {
   })
   const kept = new Set(movedTo)
   const joined = view.anchors.map((_, place) => place).filter((place) => !kept.has(place))
-  return { before, after: emptyTable(view), movedTo, joined }
+  return { before, after: emptyTable(view), movedTo, joined, redrawn: redrawnTurns(before.view, view) }
 }
 
 /** Fills in shards `from` to `to - 1` of the table after a change: the same as building them, at the cost of what changed. */
 export function carryShards(change: TableChange, { from, to }: { from: number; to: number }, keccak: Hasher): void {
-  const { before, after } = change
+  const { after, redrawn } = change
   const { rotation } = after.view.parameters
   for (let shard = from; shard < to; shard++) {
-    const isDrawnAnew = lastDrawOf(shard, after.view.epoch, rotation) !== lastDrawOf(shard, before.view.epoch, rotation)
-    if (isDrawnAnew || !carryRow(change, shard)) buildShards(after, { from: shard, to: shard + 1 }, keccak)
+    const isKept = !redrawn[shard % rotation] && carryRow(change, shard)
+    if (!isKept) buildShards(after, { from: shard, to: shard + 1 }, keccak)
   }
+}
+
+function redrawnTurns(before: DirectoryView, after: DirectoryView): readonly boolean[] {
+  const { rotation } = after.parameters
+  return Array.from({ length: rotation }, (_, turn) => {
+    return lastDrawOf(turn, after.epoch, rotation) !== lastDrawOf(turn, before.epoch, rotation)
+  })
 }
 
 /** Takes a home over and lets who joined take seats in it. False when one of its anchors is gone: all must be asked again. */

@@ -1,6 +1,6 @@
 /** Shards: where the records of a token belong, and under which salt the home of a shard is drawn. */
 import { SmartLayerError } from '../errors/smart-layer-error.ts'
-import { type Bytes32, toHex, uintWord, utf8, writeHex } from '../primitives/bytes.ts'
+import { type Bytes32, concat, toHex, uintWord, utf8, writeHex } from '../primitives/bytes.ts'
 import type { Hasher } from '../primitives/crypto.ts'
 import { saltOf } from './rendezvous.ts'
 
@@ -8,19 +8,16 @@ import { saltOf } from './rendezvous.ts'
 export type Beacons = ReadonlyMap<bigint, Bytes32>
 
 const TAG = utf8('smartlayer/shard/1')
-/** Leading bytes of the hash that are a number which JavaScript holds exactly. */
-const NUMBER_BYTES = 6
+/** Written anew by each call: hashing is synchronous, and a fresh array would cost more than the hash. */
+const PREIMAGE = concat(TAG, new Uint8Array(64))
 
 /** The shard of a token. The salt of its type was unknown when the type was registered, so nobody aims tokens at known nodes. */
 export function shardOf(token: Bytes32, typeSalt: Bytes32, shardCount: number, keccak: Hasher): number {
-  const preimage = new Uint8Array(TAG.length + 64)
-  preimage.set(TAG)
-  writeHex(preimage, TAG.length, typeSalt)
-  writeHex(preimage, TAG.length + 32, token)
-  const digest = keccak(preimage)
-  let number = 0
-  for (let i = 0; i < NUMBER_BYTES; i++) number = number * 256 + digest[i]!
-  return number % shardCount
+  writeHex(PREIMAGE, TAG.length, typeSalt)
+  writeHex(PREIMAGE, TAG.length + 32, token)
+  const digest = keccak(PREIMAGE)
+  const number = (digest[0]! << 24) | (digest[1]! << 16) | (digest[2]! << 8) | digest[3]!
+  return (number >>> 0) % shardCount
 }
 
 /** The salt of a token type, from the first finalized block after the one that registered it. */
