@@ -11,7 +11,7 @@ import {
   tokenRegistryAbi,
   tokenRegistryBytecode,
 } from '@smartlayer/contracts'
-import { type Address, type Bytes32, type Hex, type Role, SmartLayerError } from '@smartlayer/protocol'
+import { type Address, type Bytes32, type Hex, LOCAL_EPOCHS, type Role, SmartLayerError } from '@smartlayer/protocol'
 import {
   type Abi,
   type Account,
@@ -29,9 +29,6 @@ import { privateKeyToAccount } from 'viem/accounts'
 const SUPPLY = 10n ** 27n
 const MINIMUM_STAKE = 100n * 10n ** 18n
 const UNBONDING_S = 14n * 86_400n
-const EPOCH_S = 300n
-/** Registration for an epoch closes this long before it starts. */
-const CLOSING_S = 60n
 const POLLING_MS = 20
 /** A transaction that a killed chain forgot is given up after this long. */
 const RECEIPT_TIMEOUT_MS = 15_000
@@ -122,8 +119,8 @@ export async function deployContracts(deployer: ChainAccount): Promise<Addresses
     stakeToken,
     MINIMUM_STAKE,
     UNBONDING_S,
-    EPOCH_S,
-    CLOSING_S,
+    LOCAL_EPOCHS.lengthS,
+    LOCAL_EPOCHS.closingS,
   ])
   const tokenRegistry = await deployer.deploy(tokenRegistryAbi, tokenRegistryBytecode, [])
   await deployer.call(stakeToken, stakeTokenAbi as Abi, 'approve', [nodeRegistry, SUPPLY])

@@ -31,5 +31,9 @@ export const NETWORK_DIRECTORY: DirectoryParameters = {
 
 export const LOCAL_DIRECTORY: DirectoryParameters = { ...NETWORK_DIRECTORY, shardCount: 256, homeSize: 4 }
 
+/** How long epochs are, and how long before each its registration closes; genesis is the registry's. */
+export const NETWORK_EPOCHS = { lengthS: 86_400n, closingS: 3_600n } as const
+export const LOCAL_EPOCHS = { lengthS: 300n, closingS: 60n } as const
+
 /** Most home anchors of one shard. */
 export const HOME_LIMIT = 31

@@ -42,6 +42,12 @@ export const operationErrors = {
     (f) => `No answer from the chain at ${f.url}.`,
     'Start the chain, or correct chain.url.',
   ),
+  'chain.header': entry<{ block: string }>(
+    'fault',
+    (f) =>
+      `The header of block ${f.block} does not come to the block's hash: the chain gave another header, or one with unknown fields.`,
+    'Ask another RPC endpoint; if it says the same, update the node to one that knows this chain.',
+  ),
   'chain.reverted': entry<{ call: string; reason: string }>(
     'conflict',
     (f) => `${f.call} was reverted: ${f.reason}.`,
