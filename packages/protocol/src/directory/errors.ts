@@ -30,42 +30,36 @@ export const directoryErrors = {
   'directory.beacon_unknown': entry<{ epoch: bigint }>(
     'unavailable',
     (f) => `The beacon of epoch ${f.epoch} is not known here.`,
-    'Wait until the node has read it from the chain, or ask another node.',
+    'Wait until it is read from the chain.',
   ),
   'directory.view_missing': entry<{ epoch: bigint }>(
     'unavailable',
-    (f) =>
-      `The membership of epoch ${f.epoch} is needed to know since when a home has been the same, and is not known here.`,
-    'Keep the views of as many epochs as a home lasts, or read the registry from its beginning.',
+    (f) => `The members of epoch ${f.epoch} are not known here.`,
+    'Read the registry from its beginning.',
   ),
   'directory.block_gap': entry<{ next: bigint; got: bigint }>(
     'unavailable',
-    (f) => `Block ${f.got} of the registry came, but block ${f.next} comes next.`,
+    (f) => `Block ${f.got} came, but block ${f.next} comes next.`,
     'Read the blocks between first.',
-  ),
-  'directory.block_final': entry<{ block: bigint; finalized: bigint }>(
-    'conflict',
-    (f) => `Block ${f.block} is behind finalized block ${f.finalized}.`,
-    'Nothing to do: what is final is not read again.',
   ),
   'directory.block_foreign': entry<{ block: bigint; finalized: bigint }>(
     'conflict',
     (f) => `Block ${f.block} does not follow from finalized block ${f.finalized}.`,
-    'Check the RPC endpoint: it shows another chain than before, or one that went back on finality.',
+    'Check the RPC endpoint: what is final does not change.',
   ),
   'directory.log_full': entry<{ limit: number }>(
     'unavailable',
-    (f) => `More than ${f.limit} blocks or events of the registry wait for the chain to finalize them.`,
+    (f) => `More than ${f.limit} blocks or events wait for finality.`,
     'Check that the chain still finalizes blocks.',
   ),
   'directory.event_order': entry<{ block: bigint }>(
     'invalid',
-    (f) => `Events of block ${f.block} are not in the order of their log indexes, or not of this block.`,
+    (f) => `Events of block ${f.block} are out of order, or of another block.`,
     'Check the RPC endpoint.',
   ),
   'directory.snapshot_unknown': entry<{ block: bigint; from: bigint; to: bigint }>(
     'unavailable',
-    (f) => `The members as of block ${f.block} are not known; those of finalized blocks ${f.from} to ${f.to} are.`,
-    'Wait until the block is final, or read the registry from its beginning.',
+    (f) => `The members as of block ${f.block} are not known here; those as of ${f.from} to ${f.to} are.`,
+    'Wait until the block is final.',
   ),
 } as const

@@ -111,7 +111,7 @@ it('refuses a chain that forks off below what is final, and events out of order'
     verdict: 'reject',
     code: 'directory.block_foreign',
   })
-  expect(appendBlock(log, blockOn(START, 8))).toMatchObject({ verdict: 'ignore', code: 'directory.block_final' })
+  expect(appendBlock(log, blockOn(START, 8))).toMatchObject({ verdict: 'ignore', code: 'directory.block_foreign' })
   const swapped = blockOn(one, 2, joins(1), joins(2))
   expect(appendBlock(log, { ...swapped, events: swapped.events.toReversed() })).toMatchObject({
     code: 'directory.event_order',

@@ -65,7 +65,7 @@ export function openMembershipLog(
 export function appendBlock(log: MembershipLog, block: LogBlock): Verdict<MembershipLog> {
   const { finalized, tail } = log
   if (block.number <= finalized.number) {
-    return ignore('directory.block_final', { block: block.number, finalized: finalized.number })
+    return ignore('directory.block_foreign', { block: block.number, finalized: finalized.number })
   }
   const height = Number(block.number - finalized.number) - 1
   if (tail[height]?.hash === block.hash) return accept(log)

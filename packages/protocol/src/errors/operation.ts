@@ -44,9 +44,8 @@ export const operationErrors = {
   ),
   'chain.header': entry<{ block: string }>(
     'fault',
-    (f) =>
-      `The header of block ${f.block} does not come to the block's hash: the chain gave another header, or one with unknown fields.`,
-    'Ask another RPC endpoint; if it says the same, update the node to one that knows this chain.',
+    (f) => `The header of block ${f.block} does not come to its hash.`,
+    'Ask another RPC endpoint, or update: the chain may have new fields.',
   ),
   'chain.reverted': entry<{ call: string; reason: string }>(
     'conflict',
