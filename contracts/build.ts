@@ -7,6 +7,7 @@ const CONTRACTS = [
   'ServiceToken',
   'StakeToken',
   'NodeRegistry',
+  'HomeSets',
   'TokenRegistry',
   'AttestationVerifier',
   'FlightTicket',

@@ -3,7 +3,15 @@ import { parseArgs } from 'node:util'
 import { type Row, row } from './bench/row.ts'
 
 const NETWORK = ['ready', 'memory', 'attested-query', 'committed-update', 'publish'] as const
-const ALONE = ['attested-answers', 'sandbox', 'gossip', 'backfill', 'idle-stream', 'stream-log'] as const
+const ALONE = [
+  'attested-answers',
+  'sandbox',
+  'gossip',
+  'backfill',
+  'idle-stream',
+  'stream-log',
+  'directory-lookup',
+] as const
 const NAMES: readonly string[] = [...NETWORK, ...ALONE]
 
 const { values } = parseArgs({
@@ -49,6 +57,11 @@ async function measureAll(): Promise<readonly Row[]> {
     announce('stream-log beside SQLite and NATS JetStream, about a minute')
     const { benchStreamLog } = await import('./bench/stream-log.ts')
     rows.push(...(await benchStreamLog()))
+  }
+  if (isWanted('directory-lookup')) {
+    announce('directory-lookup and shard tables')
+    const { benchDirectory } = await import('./bench/directory.ts')
+    rows.push(...(await benchDirectory()))
   }
   return rows
 }

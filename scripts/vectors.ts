@@ -1,4 +1,4 @@
-/** Writes `vectors/`: attestations, batches and one example of every signed message, the same bytes on every run. */
+/** Writes `vectors/`: attestations, batches, one example of every signed message, and the directory, the same bytes on every run. */
 import { writeFile } from 'node:fs/promises'
 import {
   Accept,
@@ -41,6 +41,7 @@ import {
   uidOf,
   utf8,
 } from '@smartlayer/protocol'
+import { directoryVectors } from './directory-vectors.ts'
 
 const { keccak } = nobleCrypto
 const signer = nobleSigner(idOf('signer of the vectors'), keccak)
@@ -76,8 +77,12 @@ export const SIGNED_STRUCTS: readonly Struct<any>[] = [
 ]
 
 /** The content of each file in `vectors/`, as it is written. */
-export function vectorFiles(): Readonly<Record<'attestation.json' | 'messages.json', string>> {
-  return { 'attestation.json': textOf(attestationVectors()), 'messages.json': textOf(messageVectors()) }
+export function vectorFiles(): Readonly<Record<'attestation.json' | 'messages.json' | 'directory.json', string>> {
+  return {
+    'attestation.json': textOf(attestationVectors()),
+    'messages.json': textOf(messageVectors()),
+    'directory.json': textOf(directoryVectors()),
+  }
 }
 
 function attestationVectors() {

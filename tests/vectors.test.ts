@@ -20,7 +20,7 @@ function easDigest(message: object): Hex {
   return hashTypedData({ domain, types, primaryType: 'Attest', message } as TypedData)
 }
 
-it.each(['attestation.json', 'messages.json'] as const)(
+it.each(['attestation.json', 'messages.json', 'directory.json'] as const)(
   'vectors/%s is what scripts/vectors.ts writes',
   async (name) => {
     const written = await readFile(new URL(`../vectors/${name}`, import.meta.url), 'utf8')

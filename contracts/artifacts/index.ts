@@ -2,9 +2,10 @@
 export * from './ServiceToken.ts'
 export * from './StakeToken.ts'
 export * from './NodeRegistry.ts'
+export * from './HomeSets.ts'
 export * from './TokenRegistry.ts'
 export * from './AttestationVerifier.ts'
 export * from './FlightTicket.ts'
 
 /** SHA-256 over the sources that these artifacts were built from. */
-export const sourcesHash = 'c5710c9798be31b17401bc2ff5562962bafd8e35d87cdfc44965e41f9d76bfde'
+export const sourcesHash = '05ffbd6db19da1a4f1cc13002dfea958446d331291e7eddd057c9a245e69db69'

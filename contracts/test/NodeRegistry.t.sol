@@ -10,6 +10,8 @@ import {Test} from "./Vm.sol";
 abstract contract RegistryFixture is Test {
     uint256 internal constant MINIMUM = 100 ether;
     uint256 internal constant UNBONDING = 14 days;
+    uint64 internal constant EPOCH = 1 days;
+    uint64 internal constant CLOSING = 1 hours;
 
     StakeToken internal stakeToken;
     NodeRegistry internal registry;
@@ -17,7 +19,7 @@ abstract contract RegistryFixture is Test {
     function _deploy() internal {
         vm.warp(1_790_000_000);
         stakeToken = new StakeToken(address(this), 1e27);
-        registry = new NodeRegistry(stakeToken, MINIMUM, UNBONDING);
+        registry = new NodeRegistry(stakeToken, MINIMUM, UNBONDING, EPOCH, CLOSING);
     }
 
     function _registration(uint256 key, INodeRegistry.Role role)
@@ -52,10 +54,19 @@ abstract contract RegistryFixture is Test {
     }
 
     function _register(address account, uint256 key, uint256 stake) internal {
-        INodeRegistry.Registration memory registration = _registration(key, INodeRegistry.Role.Service);
+        _register(account, key, stake, INodeRegistry.Role.Service);
+    }
+
+    function _register(address account, uint256 key, uint256 stake, INodeRegistry.Role role) internal {
+        INodeRegistry.Registration memory registration = _registration(key, role);
         bytes memory consent = _consent(key, registration.node, account, registration.transportKey);
         vm.prank(account);
         registry.register(registration, stake, consent);
+    }
+
+    function _isMember(address node, uint64 epoch) internal view returns (bool) {
+        (INodeRegistry.Role role,) = registry.memberIn(node, epoch);
+        return role != INodeRegistry.Role.None;
     }
 
     function _fund(address account) internal {
@@ -181,6 +192,109 @@ contract NodeRegistryTest is RegistryFixture {
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NodeUnknown.selector, node));
         vm.prank(OPERATOR);
         registry.withdraw(node);
+    }
+
+    function test_events_carry_the_whole_node_and_the_epochs_in_which_it_counts() public {
+        registry.begin(uint64(block.timestamp));
+        vm.warp(block.timestamp + 1);
+        INodeRegistry.Registration memory r = _registration(KEY, INodeRegistry.Role.Anchor);
+        bytes memory consent = _consent(KEY, r.node, OPERATOR, r.transportKey);
+        vm.expectEmit();
+        emit INodeRegistry.NodeRegistered(
+            r.node,
+            OPERATOR,
+            INodeRegistry.Node(r.node, r.role, r.transportKey, r.overlay, r.api, r.operator, r.platform, MINIMUM),
+            2
+        );
+        vm.prank(OPERATOR);
+        registry.register(r, MINIMUM, consent);
+        vm.expectEmit();
+        emit INodeRegistry.NodeLeaving(r.node, MINIMUM, block.timestamp + UNBONDING, 2);
+        vm.prank(OPERATOR);
+        registry.unbond(r.node);
+    }
+
+    function test_the_deployer_alone_begins_the_epochs_once_and_not_in_the_past() public {
+        uint64 time = uint64(block.timestamp);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotDeployer.selector, STRANGER, address(this)));
+        vm.prank(STRANGER);
+        registry.begin(time);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.GenesisInPast.selector, time - 1));
+        registry.begin(time - 1);
+        same(registry.epochAt(time), 0, "no epoch yet");
+        registry.begin(time);
+        same(registry.epochAt(time), 1, "the first epoch");
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.GenesisKnown.selector, time));
+        registry.begin(time + 1);
+    }
+
+    function test_a_node_that_leaves_stays_a_member_of_what_is_closed_and_its_stake_is_bound_longer() public {
+        registry = new NodeRegistry(stakeToken, MINIMUM, 0, EPOCH, CLOSING); // no unbonding time: epochs alone bind
+        vm.prank(OPERATOR);
+        stakeToken.approve(address(registry), type(uint256).max);
+        _register(OPERATOR, KEY, MINIMUM);
+        uint64 genesis = uint64(block.timestamp);
+        registry.begin(genesis);
+        address node = vm.addr(KEY);
+        vm.warp(registry.closesAt(2) + 1);
+        vm.prank(OPERATOR);
+        registry.unbond(node);
+        require(_isMember(node, 1) && _isMember(node, 2), "gone before its epochs ended");
+        require(!_isMember(node, 3), "still there after leaving");
+        uint256 end = genesis + 3 * EPOCH; // epoch 4 starts: two whole epochs after the one in which it left
+        vm.warp(end - 1);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.StillBonded.selector, end));
+        vm.prank(OPERATOR);
+        registry.withdraw(node);
+        vm.warp(end);
+        vm.prank(OPERATOR);
+        registry.withdraw(node);
+        same(registry.standingOf(node).stake, 0, "standing of one who is gone");
+    }
+
+    function test_the_court_alone_jails_and_never_out_of_an_epoch_that_is_closed() public {
+        _register(OPERATOR, KEY, MINIMUM);
+        address node = vm.addr(KEY);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotCourt.selector, address(this), address(0)));
+        registry.jail(node, 9);
+        registry.appointCourt(STRANGER);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.CourtKnown.selector, STRANGER));
+        registry.appointCourt(OPERATOR);
+        registry.begin(uint64(block.timestamp));
+        vm.warp(registry.closesAt(2) + 1);
+        vm.prank(STRANGER);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.SentenceTooShort.selector, uint64(3), uint64(3)));
+        registry.jail(node, 3);
+        vm.prank(STRANGER);
+        registry.jail(node, 5);
+        _members(node, "1100111");
+        vm.warp(registry.closesAt(3) + 1);
+        vm.prank(STRANGER);
+        registry.release(node);
+        _members(node, "1101111");
+        vm.prank(STRANGER);
+        registry.jail(node, 6);
+        _members(node, "1100011");
+        vm.warp(registry.closesAt(7));
+        vm.prank(STRANGER);
+        registry.jail(node, 8);
+        _members(node, "1100010");
+    }
+
+    /// @param flags "1" for each epoch from 1 on in which the node is a member.
+    function _members(address node, bytes memory flags) private view {
+        for (uint64 i = 0; i < flags.length; ++i) {
+            require(_isMember(node, i + 1) == (flags[i] == "1"), string(abi.encodePacked("epoch ", vm.toString(i + 1))));
+        }
+    }
+
+    function testFuzz_a_change_counts_for_exactly_the_epochs_that_were_not_closed(uint32 later) public {
+        registry.begin(uint64(block.timestamp));
+        uint256 time = block.timestamp + later;
+        uint64 open = registry.openEpochAt(time);
+        require(registry.closesAt(open) >= time, "counts for a closed epoch");
+        require(open == 1 || registry.closesAt(open - 1) < time, "does not count for an open epoch");
+        require(registry.epochAt(time) <= open, "counts for the past");
     }
 
     function testFuzz_pages_hold_every_member_once(uint8 members, uint256 from, uint256 count) public {

@@ -9,6 +9,7 @@ import {
   homesOver,
   isSmartLayerError,
   KEEP_ALL,
+  LOCAL_DIRECTORY,
   type Member,
   type Membership,
   toHex,
@@ -189,8 +190,8 @@ function membershipOf(places: readonly Place[], { layout }: HostOptions): Member
     const role = number < layout.anchors ? 'anchor' : 'service'
     return { node, role, transportKey, overlay, api: '', operator: ZERO_32, platform: ZERO_32, stake: 1n }
   })
-  const homes = { shards: 16, size: 31, rotation: 30 }
-  return { epoch: 1n, beacon: `0x${'be'.repeat(32)}`, earlierBeacons: [], homes, members }
+  const directory = { ...LOCAL_DIRECTORY, homeSize: 31 }
+  return { epoch: 1n, beacon: `0x${'be'.repeat(32)}`, earlierBeacons: [], directory, members }
 }
 
 function contextOf({ context, crypto }: HostOptions, membership: Membership): NodeContext {

@@ -15,6 +15,7 @@ import {
   type Hex,
   homesOver,
   KEEP_ALL,
+  LOCAL_DIRECTORY,
   leafOf,
   type Membership,
   type Mountains,
@@ -261,7 +262,7 @@ function idleContext(crypto: Crypto, issuers: readonly { readonly address: Hex }
     epoch: 1n,
     beacon: ZERO_32,
     earlierBeacons: [],
-    homes: { shards: 16, size: 31, rotation: 30 },
+    directory: { ...LOCAL_DIRECTORY, shardCount: 16, homeSize: 31 },
     members: [{ node: self.address, role: 'anchor', ...empty }],
   }
   const type = {

@@ -1,7 +1,9 @@
 /** What other packages use of nodes: services with their ports for the simulator, keys and crypto for tools. */
 
 export { contextOf } from './access/secret-service.ts'
+export { encodeHeader, type RpcHeader } from './adapters/block-header.ts'
 export { fastCrypto } from './adapters/fast-crypto.ts'
+export { type RegistryLog, registryEventOf } from './adapters/registry-events.ts'
 export { storeLog } from './adapters/store-log.ts'
 export {
   identityKey,

@@ -12,12 +12,33 @@ export * from './directory/home.ts'
 export * from './directory/homes.ts'
 export * from './directory/ids.ts'
 export * from './directory/membership.ts'
-export * from './directory/rendezvous.ts'
+export * from './directory/membership-log.ts'
+export * from './directory/parameters.ts'
+export {
+  byAddress,
+  type Contenders,
+  contendersOf,
+  precedes,
+  rankInto,
+  rendezvousOrder,
+  type SaltKey,
+  saltKeyOf,
+  saltOf,
+  ticketOf,
+  ticketUnder,
+  WEIGHT_LIMIT,
+  weightOf,
+} from './directory/rendezvous.ts'
+export * from './directory/schedule.ts'
+export * from './directory/service-order.ts'
+export * from './directory/shard.ts'
+export * from './directory/shard-table.ts'
+export * from './directory/terms.ts'
 export * from './election/hand-over.ts'
 export * from './election/lease.ts'
 export * from './election/messages.ts'
 export * from './election/record.ts'
-export * from './election/term.ts'
+
 export * from './election/vote.ts'
 export * from './errors/catalogue.ts'
 export * from './errors/kind.ts'

@@ -1,6 +1,14 @@
 /** Subscriptions at real anchors of a network in memory: real receipts, real logs, the SDK over real HTTP. */
 import type { AddressInfo } from 'node:net'
-import { type Hex, type Member, networkIdOf, nobleCrypto, nobleSigner, ZERO_32 } from '@smartlayer/protocol'
+import {
+  type Hex,
+  LOCAL_DIRECTORY,
+  type Member,
+  networkIdOf,
+  nobleCrypto,
+  nobleSigner,
+  ZERO_32,
+} from '@smartlayer/protocol'
 import { afterEach, expect, it } from 'vitest'
 import { type Api, createApi } from '../../node/src/api/server.ts'
 import { streamRoutes } from '../../node/src/api/stream-routes.ts'
@@ -54,7 +62,7 @@ function siteOf(anchors: readonly string[]): Site {
     epoch: 1n,
     beacon: `0x${'be'.repeat(32)}` as const,
     earlierBeacons: [],
-    homes: { shards: 16, size: 31, rotation: 30 },
+    directory: { ...LOCAL_DIRECTORY, shardCount: 16, homeSize: 31 },
     members,
     parameters: { leaseMs: 3_000n, epsilonMs: 200n, replicas: 3 },
   }

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import {
   type CertifiedReceipt,
+  LOCAL_DIRECTORY,
   type Member,
   nobleCrypto,
   nobleSigner,
@@ -75,7 +76,7 @@ function siteOf(anchors: readonly string[]): Site {
     epoch: 1n,
     beacon: ZERO_32,
     earlierBeacons: [],
-    homes: { shards: 16, size: 31, rotation: 30 },
+    directory: { ...LOCAL_DIRECTORY, shardCount: 16, homeSize: 31 },
     members,
     parameters: { leaseMs: 3_000n, epsilonMs: 200n, replicas: 3 },
   }

@@ -4,6 +4,7 @@ import {
   type Hasher,
   type Homes,
   homesOver,
+  LOCAL_DIRECTORY,
   type Member,
   type Membership,
   toHex,
@@ -12,7 +13,7 @@ import {
 import type { Draws } from './random.ts'
 
 /** Small numbers, so that each epoch moves many homes. */
-const HOMES = { shards: 4, size: 4, rotation: 2 }
+const HOMES = { ...LOCAL_DIRECTORY, shardCount: 4, homeSize: 4, rotation: 2 }
 const FIRST_CHANGE_MS = 5_000
 /** No epoch begins when faults are over, so that what it broke has time to show. */
 const LAST_CHANGE_MS = 14_000
@@ -32,14 +33,16 @@ export function planEpochs(
   draws: Draws,
   keccak: Hasher,
 ): EpochPlan {
-  const memberships: Membership[] = [membershipOf(1n, { anchors: anchors.slice(0, HOMES.size), services }, draws, [])]
+  const memberships: Membership[] = [
+    membershipOf(1n, { anchors: anchors.slice(0, HOMES.homeSize), services }, draws, []),
+  ]
   const startsAt: number[] = []
   for (let at = FIRST_CHANGE_MS; at < LAST_CHANGE_MS; at += draws.between(2_500, 6_000)) {
     startsAt.push(at)
     const before = memberships.at(-1)!
     const present = before.members.filter(({ role }) => role === 'anchor').map(({ node }) => node)
     const absent = anchors.filter((anchor) => !present.includes(anchor))
-    const joins = absent.length > 0 && (present.length <= HOMES.size || draws.chance(0.6))
+    const joins = absent.length > 0 && (present.length <= HOMES.homeSize || draws.chance(0.6))
     const gone = joins ? undefined : draws.pick(present)
     const next = joins ? [...present, draws.pick(absent)] : present.filter((anchor) => anchor !== gone)
     const earlier = [before.beacon, ...before.earlierBeacons].slice(0, HOMES.rotation)
@@ -64,7 +67,7 @@ function membershipOf(
     ...services.map((node) => memberOf(node, 'service')),
   ]
   members.sort((a, b) => (a.node < b.node ? -1 : 1))
-  return { epoch, members, beacon: toHex(draws.bytes(32)), earlierBeacons, homes: HOMES }
+  return { epoch, members, beacon: toHex(draws.bytes(32)), earlierBeacons, directory: HOMES }
 }
 
 function memberOf(node: Address, role: Member['role']): Member {

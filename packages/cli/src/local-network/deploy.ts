@@ -11,7 +11,7 @@ import {
   tokenRegistryAbi,
   tokenRegistryBytecode,
 } from '@smartlayer/contracts'
-import { type Address, type Bytes32, type Hex, type Role, SmartLayerError } from '@smartlayer/protocol'
+import { type Address, type Bytes32, type Hex, LOCAL_EPOCHS, type Role, SmartLayerError } from '@smartlayer/protocol'
 import {
   type Abi,
   type Account,
@@ -119,6 +119,8 @@ export async function deployContracts(deployer: ChainAccount): Promise<Addresses
     stakeToken,
     MINIMUM_STAKE,
     UNBONDING_S,
+    LOCAL_EPOCHS.lengthS,
+    LOCAL_EPOCHS.closingS,
   ])
   const tokenRegistry = await deployer.deploy(tokenRegistryAbi, tokenRegistryBytecode, [])
   await deployer.call(stakeToken, stakeTokenAbi as Abi, 'approve', [nodeRegistry, SUPPLY])

@@ -95,7 +95,7 @@ export class HandOver {
     const homes = this.#context.homes()
     const { standings } = this.#parts
     const due = new Map<number, Standing>()
-    for (let shard = 0; shard < homes.membership.homes.shards; shard++) {
+    for (let shard = 0; shard < homes.membership.directory.shardCount; shard++) {
       const sealed = seal(standings.of(shard), homes.history(shard)[0].epoch)
       if (accepted(sealed)) due.set(shard, sealed.value)
     }
@@ -120,7 +120,7 @@ export class HandOver {
   #wanted(): readonly Opening[] {
     const homes = this.#context.homes()
     const wanted: Opening[] = []
-    for (let shard = 0; shard < homes.membership.homes.shards; shard++) {
+    for (let shard = 0; shard < homes.membership.directory.shardCount; shard++) {
       const { opened } = this.#parts.standings.of(shard)
       const sets = homes.history(shard).slice(0, SETS_AT_ONCE + 1)
       for (const [i, before] of sets.slice(1).entries()) {
@@ -144,7 +144,7 @@ export class HandOver {
   /** Tells what binds this anchor in a shard, if that cannot become more. It seals by its own view of the epochs alone. */
   async #answer(to: Address, asked: Pick<SealedPage, 'shard' | 'epoch' | 'after'>): Promise<void> {
     const homes = this.#context.homes()
-    if (asked.shard >= homes.membership.homes.shards) return
+    if (asked.shard >= homes.membership.directory.shardCount) return
     const before = homes.history(asked.shard).find((set) => set.epoch < asked.epoch)
     if (!before || !mayHandOver(this.#parts.standings.of(asked.shard), before.epoch, asked.epoch)) return
     const page = await this.#pages.page(asked)

@@ -4,6 +4,7 @@ import {
   type Hasher,
   type Homes,
   homesOver,
+  LOCAL_DIRECTORY,
   type Member,
   type Membership,
   saltOf,
@@ -41,7 +42,7 @@ export class MemberView {
       members,
       beacon: saltOf('beacon', networkId, networkId, keccak),
       earlierBeacons: [],
-      homes: { shards: 64, size: 4, rotation: 30 },
+      directory: LOCAL_DIRECTORY,
     }
     const view = new MemberView(ports, homesOver([membership], keccak))
     await view.#refresh()

@@ -1,5 +1,5 @@
 /** What a node does about its lease when it ends and comes back. */
-import { type CertifiedPlacement, digestOf, floorOfEpoch, nobleCrypto, Placement, ZERO_32 } from '@smartlayer/protocol'
+import { type CertifiedPlacement, digestOf, firstTermOf, nobleCrypto, Placement, ZERO_32 } from '@smartlayer/protocol'
 import { TEST } from '@smartlayer/protocol/testing'
 import { expect, test } from 'vitest'
 import { QuorumDoor } from '../directory/quorum-door.ts'
@@ -16,7 +16,7 @@ const NOW = TEST.timeS * 1_000n
 function placementOf(turn: bigint): CertifiedPlacement {
   const placement: Placement = {
     instance: INSTANCE,
-    term: floorOfEpoch(1n) + turn,
+    term: firstTermOf(1n) + turn,
     incarnation: 0n,
     proposer: ANCHOR.address,
     executor: NODE.address,
@@ -81,7 +81,7 @@ test('a lease that was given back is not taken up again after a restart, the nex
   const after = await start()
   after.place(placementOf(1n))
   expect(after.isExecutor).toBe(false)
-  expect(after.placement?.placement.term).toBe(floorOfEpoch(1n) + 1n)
+  expect(after.placement?.placement.term).toBe(firstTermOf(1n) + 1n)
   after.place(placementOf(2n))
   expect(after.isExecutor).toBe(true)
 })

@@ -4,6 +4,7 @@ import {
   domainOf,
   homesOver,
   instanceOf,
+  LOCAL_DIRECTORY,
   type Membership,
   nobleCrypto,
   nobleSigner,
@@ -31,7 +32,7 @@ const MEMBERSHIP: Membership = {
   epoch: 1n,
   beacon: ZERO_32,
   earlierBeacons: [],
-  homes: { shards: 16, size: 31, rotation: 30 },
+  directory: { ...LOCAL_DIRECTORY, shardCount: 16, homeSize: 31 },
   members: [
     {
       node: ANCHOR.address,

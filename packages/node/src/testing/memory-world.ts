@@ -11,6 +11,7 @@ import {
   inputContext,
   instanceOf,
   KEEP_ALL,
+  LOCAL_DIRECTORY,
   laneOf,
   type Membership,
   networkIdOf,
@@ -98,7 +99,7 @@ export class MemoryWorld {
       epoch: 1n,
       beacon: `0x${'be'.repeat(32)}`,
       earlierBeacons: [],
-      homes: { shards: 16, size: 31, rotation: 30 },
+      directory: { ...LOCAL_DIRECTORY, shardCount: 16, homeSize: 31 },
       members: keys.map((key, i) => ({
         node: nobleSigner(key).address,
         role: i < anchorCount ? 'anchor' : 'service',

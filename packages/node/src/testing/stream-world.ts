@@ -5,6 +5,7 @@ import {
   type Hex,
   homesOver,
   KEEP_ALL,
+  LOCAL_DIRECTORY,
   type Membership,
   nobleSigner,
   type Retention,
@@ -69,7 +70,7 @@ export class StreamWorld {
       epoch: 1n,
       beacon: `0x${'be'.repeat(32)}`,
       earlierBeacons: [],
-      homes: { shards: 16, size: 31, rotation: 30 },
+      directory: { ...LOCAL_DIRECTORY, shardCount: 16, homeSize: 31 },
       members: keys.map((key, i) => ({
         node: nobleSigner(key).address,
         role: i < anchors ? 'anchor' : 'service',

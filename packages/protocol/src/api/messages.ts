@@ -3,6 +3,7 @@
 import { Action, Query } from '../access/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
 import type { Membership } from '../directory/membership.ts'
+import { HOME_LIMIT } from '../directory/parameters.ts'
 import { SealingKey } from '../execution/messages.ts'
 import { Executed } from '../journal/messages.ts'
 import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
@@ -35,7 +36,13 @@ export const memberShape = record({
 
 /** Epochs whose beacons may still draw homes. */
 const BEACON_LIMIT = 64
-const SHARD_LIMIT = 1 << 22
+const directoryShape = record({
+  shardCount: integer(1, 1 << 22),
+  rotation: integer(1, BEACON_LIMIT),
+  homeSize: integer(1, HOME_LIMIT),
+  nodesPerCell: integer(1, 1 << 20),
+  weight: record({ unit: uint(256), cap: integer(1, 1 << 22) }),
+})
 
 /** GET /v1/network: what a client must know to verify. It checks members against the chain, or against f + 1 anchors. */
 export const networkInfoShape = record({
@@ -48,15 +55,15 @@ export const networkInfoShape = record({
   epoch: uint(64),
   beacon: bytes32,
   earlierBeacons: listOf(bytes32, BEACON_LIMIT),
-  homes: record({ shards: integer(1, SHARD_LIMIT), size: integer(1, 31), rotation: integer(1, BEACON_LIMIT) }),
+  directory: directoryShape,
   members: listOf(memberShape, MEMBER_LIMIT),
   parameters: record({ leaseMs: uint(64), epsilonMs: uint(64), replicas: integer(1, 31) }),
 })
 export type NetworkInfo = ShapeOf<typeof networkInfoShape>
 
 /** What draws home sets, out of what a network says of itself. */
-export function membershipOf({ epoch, beacon, earlierBeacons, homes, members }: NetworkInfo): Membership {
-  return { epoch, beacon, earlierBeacons, homes, members }
+export function membershipOf({ epoch, beacon, earlierBeacons, directory, members }: NetworkInfo): Membership {
+  return { epoch, beacon, earlierBeacons, directory, members }
 }
 
 /** GET /v1/tokens/:token/placement: where a token lives, with the votes that prove it. */

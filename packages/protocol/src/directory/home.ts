@@ -1,72 +1,127 @@
 /** Home anchors: the anchors that hold a shard's records and vote on them, in the order in which they propose. */
-import { type Address, type Bytes32, concat, fromHex, utf8 } from '../primitives/bytes.ts'
+import { SmartLayerError } from '../errors/smart-layer-error.ts'
+import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import type { Hasher } from '../primitives/crypto.ts'
-import { anchorsOf, type Membership, quorumOf } from './membership.ts'
-import { rendezvousOrder, saltOf } from './rendezvous.ts'
+import { type Member, type Membership, quorumOf } from './membership.ts'
+import type { DirectoryParameters } from './parameters.ts'
+import { byAddress, type Contenders, contendersOf, rankInto, type SaltKey, saltKeyOf } from './rendezvous.ts'
+import { type Beacons, lastDrawOf, NO_SALT, saltOfShard, shardOf } from './shard.ts'
 
 /** Homes and shards remembered per membership; beyond it they are computed again. */
 const REMEMBERED_LIMIT = 10_000
 
 export type Home = {
-  /** Home anchors in rendezvous order of the shard. */
+  /** Home anchors in rendezvous order. */
   readonly anchors: readonly Address[]
   /** 2f + 1 of them. */
   readonly quorum: number
 }
 
-/** The home anchors of a subject (a token or a stream) under this membership. */
-export function homeOf(subject: Bytes32, membership: Membership, keccak: Hasher): Home {
-  const { shards } = memoryOf(membership)
-  const shard = shards.get(subject) ?? shardOf(subject, membership.homes.shards, keccak)
-  if (shards.size < REMEMBERED_LIMIT) shards.set(subject, shard)
-  return homeOfShard(shard, membership, keccak)
+/** All that the homes of an epoch follow from. */
+export type DirectoryView = {
+  readonly epoch: bigint
+  readonly beacons: Beacons
+  readonly parameters: DirectoryParameters
+  /** Sorted by address; `contenders` has the same order. */
+  readonly anchors: readonly Member[]
+  readonly contenders: Contenders
 }
 
-/** The home anchors of all subjects of a shard. */
-export function homeOfShard(shard: number, membership: Membership, keccak: Hasher): Home {
-  const { homes } = memoryOf(membership)
-  const home = homes.get(shard) ?? drawHome(shard, membership, keccak)
+export function viewOf(
+  { epoch, members }: Pick<Membership, 'epoch' | 'members'>,
+  { beacons, parameters }: { beacons: Beacons; parameters: DirectoryParameters },
+  keccak: Hasher,
+): DirectoryView {
+  const anchors = byAddress(members.filter(({ role }) => role === 'anchor'))
+  return { epoch, beacons, parameters, anchors, contenders: contendersOf(anchors, parameters.weight, keccak) }
+}
+
+/** The home of a shard in the epoch of the view. Throws `directory.beacon_unknown`. */
+export function homeOfShard(shard: number, view: DirectoryView, keccak: Hasher): Home {
+  const seats = new Uint32Array(seatsOf(view))
+  rankInto(seats, view.contenders, shardKeyOf(shard, view, keccak))
+  return homeFrom(seats, view.anchors)
+}
+
+/** How many anchors a home of this view has: all of them while there are fewer than wanted. */
+export function seatsOf({ anchors, parameters }: DirectoryView): number {
+  return Math.min(parameters.homeSize, anchors.length)
+}
+
+export function shardKeyOf(shard: number, view: DirectoryView, keccak: Hasher): SaltKey {
+  const { epoch, beacons, parameters } = view
+  return saltKeyOf(saltOfShard(shard, { epoch, beacons, rotation: parameters.rotation }, keccak))
+}
+
+export function homeFrom(seats: Uint32Array, anchors: readonly Member[]): Home {
+  const nodes: Address[] = []
+  for (let rank = 0; rank < seats.length; rank++) nodes.push(anchors[seats[rank]!]!.node)
+  return { anchors: nodes, quorum: quorumOf(nodes.length) }
+}
+
+/**
+ * The epoch that terms of this home name: the first since which the shard has had the same anchors in the same order, but not
+ * before its last draw. `views` holds one view of each epoch, in order; the newest counts, and the older ones back to the last
+ * draw must be there. Throws `directory.view_missing`.
+ */
+export function homeEpochOf(shard: number, views: readonly DirectoryView[], keccak: Hasher): bigint {
+  const newest = views.at(-1)
+  if (!newest) throw SmartLayerError.of('directory.view_missing', { epoch: 1n })
+  const drawn = lastDrawOf(shard, newest.epoch, newest.parameters.rotation)
+  const home = homeOfShard(shard, newest, keccak)
+  let since = newest
+  while (since.epoch > drawn) {
+    const before = views.at(Number(since.epoch - newest.epoch) - 2)
+    if (before?.epoch !== since.epoch - 1n) {
+      throw SmartLayerError.of('directory.view_missing', { epoch: since.epoch - 1n })
+    }
+    if (before.contenders !== since.contenders && !isSame(homeOfShard(shard, before, keccak), home)) break
+    since = before
+  }
+  return since.epoch
+}
+
+function isSame(a: Home, b: Home): boolean {
+  return a.anchors.length === b.anchors.length && a.anchors.every((anchor, i) => anchor === b.anchors[i])
+}
+
+/** The home anchors of a subject (a token or a stream) under this membership. */
+export function homeOf(subject: Bytes32, membership: Membership, keccak: Hasher): Home {
+  const { shards } = memoryOf(membership, keccak)
+  const shard = shards.get(subject) ?? shardOf(subject, NO_SALT, membership.directory.shardCount, keccak)
+  if (shards.size < REMEMBERED_LIMIT) shards.set(subject, shard)
+  return homeUnder(shard, membership, keccak)
+}
+
+/** The home anchors of a shard under this membership. */
+export function homeUnder(shard: number, membership: Membership, keccak: Hasher): Home {
+  const { homes, view } = memoryOf(membership, keccak)
+  const home = homes.get(shard) ?? homeOfShard(shard, view, keccak)
   if (homes.size < REMEMBERED_LIMIT) homes.set(shard, home)
   return home
 }
 
-/** A subject falls into a shard by its hash alone; what keeps a shard from being captured is that its home is drawn anew. */
-export function shardOf(subject: Bytes32, shards: number, keccak: Hasher): number {
-  const digest = keccak(concat(utf8('smartlayer/shard/1'), fromHex(subject)))
-  return new DataView(digest.buffer, digest.byteOffset).getUint32(0) % shards
+type Memory = {
+  readonly view: DirectoryView
+  readonly shards: Map<Bytes32, number>
+  readonly homes: Map<number, Home>
 }
 
-/** True in the epochs that draw the shard's home anew: staggered, one in R. */
-export function isRedrawn(epoch: bigint, shard: number, rotation: number): boolean {
-  return epoch % BigInt(rotation) === BigInt(shard % rotation)
+/** What was computed for a membership: every message of an instance asks for the same home. */
+const remembered = new WeakMap<Membership, Memory>()
+
+function memoryOf(membership: Membership, keccak: Hasher): Memory {
+  const known = remembered.get(membership)
+  if (known) return known
+  const { epoch, beacon, earlierBeacons, directory: parameters } = membership
+  const beacons = new Map([beacon, ...earlierBeacons].map((each, age) => [epoch - BigInt(age), each]))
+  const view = viewOf(membership, { beacons, parameters }, keccak)
+  const memory = { view, shards: new Map<Bytes32, number>(), homes: new Map<number, Home>() }
+  remembered.set(membership, memory)
+  return memory
 }
 
 /** Each term has one proposer, by rank: the home anchors take turns. */
 export function proposerOf(home: Home, term: bigint): Address {
   return home.anchors[Number(term % BigInt(home.anchors.length))]!
-}
-
-type Memory = { readonly shards: Map<Bytes32, number>; readonly homes: Map<number, Home> }
-
-/** What was computed for a membership: every message of an instance asks for the same home. */
-const remembered = new WeakMap<Membership, Memory>()
-
-function memoryOf(membership: Membership): Memory {
-  const known = remembered.get(membership) ?? { shards: new Map(), homes: new Map() }
-  remembered.set(membership, known)
-  return known
-}
-
-function drawHome(shard: number, membership: Membership, keccak: Hasher): Home {
-  const word: Bytes32 = `0x${shard.toString(16).padStart(64, '0')}`
-  const salt = saltOf('home', drawingBeacon(shard, membership), word, keccak)
-  const drawn = rendezvousOrder(anchorsOf(membership), salt, keccak).slice(0, membership.homes.size)
-  return { anchors: drawn.map(({ node }) => node), quorum: quorumOf(drawn.length) }
-}
-
-/** The beacon of the last epoch that drew this shard anew; before its first turn, that of the first epoch. */
-function drawingBeacon(shard: number, { epoch, beacon, earlierBeacons, homes }: Membership): Bytes32 {
-  const beacons = [beacon, ...earlierBeacons]
-  const age = beacons.findIndex((_, i) => isRedrawn(epoch - BigInt(i), shard, homes.rotation))
-  return beacons.at(age)!
 }

@@ -1,8 +1,9 @@
 /** Which home set stands for a subject (a token or a stream) now, stood before, and stood in a given home epoch. */
 import type { Bytes32 } from '../primitives/bytes.ts'
 import type { Hasher } from '../primitives/crypto.ts'
-import { type Home, homeOfShard, isRedrawn, shardOf } from './home.ts'
+import { type Home, homeUnder } from './home.ts'
 import type { Membership } from './membership.ts'
+import { lastDrawOf, NO_SALT, shardOf } from './shard.ts'
 
 /** A home set with the epoch since which it has stood unchanged: the epoch that its terms and receipts name. */
 export type HomeSet = Home & { readonly epoch: bigint }
@@ -25,13 +26,13 @@ export type Homes = {
 export function homesOver(memberships: readonly Membership[], keccak: Hasher): Homes {
   const last = memberships.length - 1
   const membership = memberships[last]!
-  const { shards, rotation } = membership.homes
+  const { shardCount, rotation } = membership.directory
   const standing = new Map<string, { readonly set: HomeSet; readonly start: number }>()
   const histories = new Map<number, readonly [HomeSet, ...HomeSet[]]>()
 
   const startOf = (shard: number, index: number): number => {
-    if (index === 0 || isRedrawn(memberships[index]!.epoch, shard, rotation)) return index
-    const [now, before] = [index, index - 1].map((i) => homeOfShard(shard, memberships[i]!, keccak).anchors.join())
+    if (index === 0 || isDrawn(shard, memberships[index]!.epoch, rotation)) return index
+    const [now, before] = [index, index - 1].map((i) => homeUnder(shard, memberships[i]!, keccak).anchors.join())
     return now === before ? startOf(shard, index - 1) : index
   }
   const setAt = (shard: number, index: number) => {
@@ -40,13 +41,13 @@ export function homesOver(memberships: readonly Membership[], keccak: Hasher): H
     if (known) return known
     const start = startOf(shard, index)
     const made = {
-      set: { ...homeOfShard(shard, memberships[index]!, keccak), epoch: memberships[start]!.epoch },
+      set: { ...homeUnder(shard, memberships[index]!, keccak), epoch: memberships[start]!.epoch },
       start,
     }
     standing.set(key, made)
     return made
   }
-  const shardFor = (subject: Bytes32) => shardOf(subject, shards, keccak)
+  const shardFor = (subject: Bytes32) => shardOf(subject, NO_SALT, shardCount, keccak)
 
   return {
     membership,
@@ -71,4 +72,8 @@ export function homesOver(memberships: readonly Membership[], keccak: Hasher): H
       return made
     },
   }
+}
+
+function isDrawn(shard: number, epoch: bigint, rotation: number): boolean {
+  return lastDrawOf(shard, epoch, rotation) === epoch
 }

@@ -1,5 +1,6 @@
 /** Membership: who takes part, as read from the registry, and how many of the anchors decide. */
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
+import type { DirectoryParameters } from './parameters.ts'
 
 export type Role = 'anchor' | 'service'
 
@@ -19,16 +20,6 @@ export type Member = {
 /** The epoch with which a network begins. */
 export const FIRST_EPOCH = 1n
 
-/** How home sets are drawn; fixed for a network. */
-export type HomeParameters = {
-  /** Into how many shards all subjects fall. */
-  readonly shards: number
-  /** Anchors of one home set, m = 3f + 1. */
-  readonly size: number
-  /** Each epoch draws the homes of one in so many shards anew. */
-  readonly rotation: number
-}
-
 /** The members of one epoch, sorted by address, and what draws their home sets: equal at every honest node. */
 export type Membership = {
   readonly epoch: bigint
@@ -37,7 +28,7 @@ export type Membership = {
   readonly beacon: Bytes32
   /** Those of the epochs before, the latest first, as far as homes drawn by them may still stand. */
   readonly earlierBeacons: readonly Bytes32[]
-  readonly homes: HomeParameters
+  readonly directory: DirectoryParameters
 }
 
 export function anchorsOf(membership: Membership): readonly Member[] {

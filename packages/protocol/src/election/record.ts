@@ -1,11 +1,11 @@
 /** What a home anchor remembers of one instance: every promise it signed. Durable before any signature leaves. */
 
+import { epochOfTerm, firstTermOf } from '../directory/terms.ts'
 import type { CertifiedEntry, Head } from '../journal/messages.ts'
 import { GENESIS } from '../journal/messages.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import { ignore, type Verdict } from '../primitives/verdict.ts'
 import type { CertifiedPlacement, Report } from './messages.ts'
-import { epochOfTerm, floorOfEpoch } from './term.ts'
 
 /** A lease this anchor voted for, its renewals included. It binds until `expires` unless it was released. */
 export type VotedLease = {
@@ -92,6 +92,6 @@ export function otherEpoch(term: bigint, { epoch }: Pick<AnchorContext, 'epoch'>
 
 /** The highest term that is behind this anchor: its own, or the beginning of the epoch it stands in. */
 export function termReached({ term }: AnchorRecord, { epoch = 0n }: Pick<AnchorContext, 'epoch'>): bigint {
-  const floor = floorOfEpoch(epoch)
+  const floor = firstTermOf(epoch)
   return term > floor ? term : floor
 }

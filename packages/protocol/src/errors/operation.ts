@@ -42,6 +42,11 @@ export const operationErrors = {
     (f) => `No answer from the chain at ${f.url}.`,
     'Start the chain, or correct chain.url.',
   ),
+  'chain.header': entry<{ block: string }>(
+    'fault',
+    (f) => `The header of block ${f.block} does not come to its hash.`,
+    'Ask another RPC endpoint, or update: the chain may have new fields.',
+  ),
   'chain.reverted': entry<{ call: string; reason: string }>(
     'conflict',
     (f) => `${f.call} was reverted: ${f.reason}.`,

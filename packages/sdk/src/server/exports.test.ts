@@ -6,7 +6,7 @@ import * as browser from '../index.ts'
 import * as server from './index.ts'
 
 /** Guards against growth. The design's goal is 15 kB; the error catalogue (5 kB) and noble (9 kB) stand in its way. */
-const LIMIT_BYTES = 27_500
+const LIMIT_BYTES = 29_000
 
 const BROWSER = [
   'act',

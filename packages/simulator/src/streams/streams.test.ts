@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import { STREAM_BUGS } from './bugs.ts'
 
 const SCRIPT = fileURLToPath(new URL('../../../../scripts/simulate.ts', import.meta.url))
-/** A planted bug must show within this many seeds. */
-const SEED_LIMIT = 60
+/** A planted bug must show within this many seeds; the rarest does in about one of a hundred. */
+const SEED_LIMIT = 200
 
 test.each(STREAM_BUGS.map(({ name }) => name))('the planted bug %s is caught', { timeout: 240_000 }, async (name) => {
   const args = ['--world', 'streams', '--bug', name, '--seeds', String(SEED_LIMIT), '--stop-at-failure', '--json']

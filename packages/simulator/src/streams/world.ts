@@ -23,6 +23,7 @@ import {
   homesOver,
   isSmartLayerError,
   KEEP_ALL,
+  LOCAL_DIRECTORY,
   laneOf,
   type Membership,
   networkIdOf,
@@ -249,7 +250,7 @@ export class StreamWorld {
       epoch: 1n,
       beacon: `0x${'be'.repeat(32)}`,
       earlierBeacons: [],
-      homes: { shards: 16, size: 31, rotation: 30 },
+      directory: { ...LOCAL_DIRECTORY, shardCount: 16, homeSize: 31 },
       members: this.actors.map(({ signer, role }) => ({
         node: signer.address,
         role: role === 'anchor' ? 'anchor' : 'service',

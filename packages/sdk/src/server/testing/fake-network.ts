@@ -23,6 +23,7 @@ import {
   type Hex,
   instanceOf,
   keccakAddress,
+  LOCAL_DIRECTORY,
   type Member,
   type NetworkInfo,
   NO_EVIDENCE,
@@ -164,7 +165,7 @@ export class FakeNetwork {
       epoch: 1n,
       beacon: `0x${'be'.repeat(32)}`,
       earlierBeacons: [],
-      homes: { shards: 16, size: 31, rotation: 30 },
+      directory: { ...LOCAL_DIRECTORY, shardCount: 16, homeSize: 31 },
       members: this.signers.map((_, i) => this.#member(i)).sort((a, b) => (a.node < b.node ? -1 : 1)),
       parameters: { leaseMs: 3_000n, epsilonMs: 200n, replicas: 3 },
     }
