@@ -16,11 +16,12 @@ import {
 import { GrantService } from './access/grant-service.ts'
 import type { LoadedToken, NodeContext } from './context.ts'
 import { ElectionService } from './election/election-service.ts'
-import { Health } from './election/health.ts'
 import { ProposerService } from './election/proposer-service.ts'
 import { RecordBook } from './election/record-book.ts'
 import { RootBoard } from './execution/root-board.ts'
+import { HealthService } from './health/health-service.ts'
 import { JournalService } from './journal/journal-service.ts'
+import type { Http } from './ports/http.ts'
 import type { Ports } from './ports/ports.ts'
 import { StreamService } from './stream/stream-service.ts'
 import { PostOffice } from './wire/post-office.ts'
@@ -28,12 +29,17 @@ import { PostOffice } from './wire/post-office.ts'
 const ACTIVE_PREFIX = 'active/'
 const ACTIVE_LIMIT = 100_000
 
+export type AnchoringNodeOptions = {
+  /** How service nodes are probed as clients ask; without it they are probed over the overlay alone. */
+  readonly http?: Http | undefined
+}
+
 export class AnchoringNode {
   readonly streams: StreamService
   readonly journals: JournalService
   readonly roots: RootBoard
   readonly book: RecordBook
-  readonly health: Health
+  readonly health: HealthService
   readonly #ports: Ports
   readonly #context: NodeContext
   readonly #post: PostOffice
@@ -41,14 +47,21 @@ export class AnchoringNode {
   readonly #grants: GrantService
   readonly #active = new Map<string, LoadedToken>()
 
-  constructor(ports: Ports, context: NodeContext) {
+  constructor(ports: Ports, context: NodeContext, { http }: AnchoringNodeOptions = {}) {
     this.#ports = ports
     this.#context = context
     this.#post = new PostOffice(ports)
     this.book = new RecordBook(ports, context)
     const election = new ElectionService(ports, context, this.#post, this.book)
     const parts = { post: this.#post, book: this.book, election }
-    this.health = new Health(ports, context, this.#post)
+    this.health = new HealthService(ports, context, {
+      post: this.#post,
+      book: this.book,
+      home: (instance) => election.home(instance),
+      tokens: () => this.active,
+      http,
+    })
+    election.mayRenew = (instance, executor) => this.health.mayRenew(instance, executor)
     this.#proposer = new ProposerService(ports, context, { ...parts, health: this.health })
     this.streams = new StreamService(ports, context, this.#post)
     this.journals = new JournalService(ports, context, { ...parts, streams: this.streams })
@@ -72,6 +85,7 @@ export class AnchoringNode {
 
   stop(): void {
     this.#proposer.stop()
+    this.health.stop()
     this.streams.stop()
   }
 

@@ -2,6 +2,17 @@
 import { Action, Grant, GrantCheck } from '../access/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
 import { Placement, Release, Renew, Report } from '../election/messages.ts'
+import {
+  certifiedPenaltyShape,
+  EVIDENCE_LIMIT,
+  PenaltyRecord,
+  Ping,
+  Pong,
+  Replace,
+  sampleConflictShape,
+  signedDrainShape,
+  signedSampleShape,
+} from '../health/messages.ts'
 import { Accept, Entry, Executed, Held } from '../journal/messages.ts'
 import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
 import { address, bool, bytes32, uint } from '../primitives/struct.ts'
@@ -20,6 +31,8 @@ export const INTEREST_LIMIT = 1_024
 /** Nodes that are introduced to a follower at a time. */
 const NEIGHBOUR_LIMIT = 12
 const PROOF_LIMIT = 48
+/** Samples that one message may hold. */
+export const SAMPLES_LIMIT = 256
 /** Longest CAIP-19 token id. */
 export const TOKEN_TEXT_LIMIT = 200
 
@@ -177,7 +190,24 @@ export const wireShape = oneOf('type', {
     args: body,
   }),
   // Liveness, and refusals with their reason.
-  heartbeat: record({ node: address, ready: bool, instances: integer(0, 1_000_000) }),
+  heartbeat: record({
+    node: address,
+    ready: bool,
+    // Instances placed on the node, and how many it would take.
+    instances: integer(0, 1_000_000),
+    limit: integer(0, 1_000_000),
+    // Its last word about planned maintenance, said again until all anchors have heard it.
+    drain: optional(signedDrainShape),
+  }),
+  // Health: probes, what they measured, and what follows from it.
+  ping: record({ ping: Ping, signature }),
+  pong: record({ pong: Pong, signature }),
+  samples: record({ samples: listOf(signedSampleShape, SAMPLES_LIMIT) }),
+  'sample-conflict': record({ conflict: sampleConflictShape }),
+  'penalty-proposal': record({ record: PenaltyRecord, samples: listOf(signedSampleShape, EVIDENCE_LIMIT) }),
+  'penalty-signature': record({ node: address, record: bytes32, signature }),
+  penalty: record({ certified: certifiedPenaltyShape }),
+  replace: record({ instance: bytes32, replace: Replace, signature }),
   refused: record({ instance: bytes32, about: text(32), code: text(64), facts: text(1024) }),
 })
 export type WireMessage = ShapeOf<typeof wireShape>
