@@ -72,7 +72,7 @@ export class Checkers {
     if (message.type === 'renew-request') return this.#renewAsked(life, message)
     if (message.type === 'lease') return this.#leaseWon(life, message)
     if (message.type === 'executed') return this.#executed(life, message.executed)
-    if (message.type === 'release') this.#released.add(message.release.placement)
+    if (message.type === 'release') this.#gaveBack(life, message.release.placement)
     if (life.name.startsWith('anchor')) this.#anchorSaid(life, message)
   }
 
@@ -150,9 +150,16 @@ export class Checkers {
     const placement = this.#placements.get(hash)
     const asked = this.#asked.get(`${life.node}/${life.bornAt}/${hash}/${expires}`)
     if (!placement || asked === undefined || placement.executor !== life.node) return
+    if (this.#released.has(hash)) this.fail('INV-ONE-EXECUTOR', `${life.name} takes up a lease that it gave back`)
     const { term, notBefore } = placement
     this.#holders.set(life.node, { life, placement: hash, term, notBefore, expires: BigInt(expires), asked })
     this.tick()
+  }
+
+  /** Who gave a lease back holds none, and never again in that term. */
+  #gaveBack(life: Life, placement: Bytes32): void {
+    this.#released.add(placement)
+    if (this.#holders.get(life.node)?.placement === placement) this.#holders.delete(life.node)
   }
 
   #executed(life: Life, { n, entry, root }: { n: string; entry: Bytes32; root: Bytes32 }): void {

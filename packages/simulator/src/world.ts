@@ -15,7 +15,9 @@ import {
   easDomain,
   formatTokenRef,
   type Hasher,
+  type HealthParameters,
   isSmartLayerError,
+  LOCAL_HEALTH,
   type Membership,
   networkIdOf,
   type Signer,
@@ -35,6 +37,14 @@ import { Trace, VirtualTime } from './time.ts'
 
 export const ANCHORS = 4
 export const SERVICES = 6
+/** Windows of a second: a node that is slow for some seconds is found out within a seed. */
+const HEALTH: HealthParameters = {
+  ...LOCAL_HEALTH,
+  windowMs: 1_000,
+  probesPerWindow: 1,
+  objectives: { standard: { availability: 0.8, latencyMs: 512, stalenessMs: 3_000, failedCalls: 0.2 } },
+  penaltyMs: 10_000,
+}
 const REGISTRY: Address = `0x${'a0'.repeat(20)}`
 
 export type WorldOptions = {
@@ -154,6 +164,13 @@ export class World {
     this.checkers.crashed(life, actor.disk)
   }
 
+  /** From now on every message from and to a node is late by so much; 0 ends it. */
+  slow(actor: Actor, ms: number): void {
+    this.trace.note(this.time.now, ms > 0 ? `${actor.name} is slow by ${ms}` : `${actor.name} is quick again`)
+    if (ms > 0) this.network.slow.set(actor.signer.address, ms)
+    else this.network.slow.delete(actor.signer.address)
+  }
+
   /** Asks every anchor for the placement, which makes them activate the token. */
   activate(): void {
     for (const { anchor } of this.anchors) anchor?.placement(formatTokenRef(this.ref)).catch(() => {})
@@ -193,7 +210,7 @@ export class World {
       networkId: networkIdOf(1n, REGISTRY, keccak),
       domain,
       easDomain: easDomain({ chainId: 1n, eas: `0x${'42'.repeat(20)}` }, keccak),
-      parameters: LOCAL_PARAMETERS,
+      parameters: { ...LOCAL_PARAMETERS, health: HEALTH },
       membership: () => membership,
       tokens: {
         byInstance: (instance) => (instance === token.instance ? token : undefined),
