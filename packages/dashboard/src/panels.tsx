@@ -87,7 +87,7 @@ function Level({ level }: { readonly level: HealthSummary }) {
   return (
     <li class={tone} data-node={name} data-state={state}>
       <h3>
-        {name} <span class="state">{state}</span>
+        <span class="name">{name}</span> <span class="state">{state}</span>
       </h3>
       <meter min={0} max={100} value={score} aria-label={`score of ${name}`} />
       <dl>
