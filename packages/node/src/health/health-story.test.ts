@@ -148,6 +148,13 @@ test('a dead replica is replaced in a new term, whose executor stays', async () 
   expect(next.replicas).toHaveLength(3)
 })
 
+test('a node without room is not chosen', async () => {
+  const { executor } = placementOf(await placed())
+  const world = await placed({ capacity: (node) => (node === executor ? 0 : undefined) })
+  expect(placementOf(world).replicas).toHaveLength(3)
+  expect(placementOf(world).replicas).not.toContain(executor)
+})
+
 test('one anchor alone moves nothing', async () => {
   const world = await placed()
   const { term } = placementOf(world)

@@ -282,8 +282,16 @@ export class Ledger {
       windows: [],
       period: undefined,
     }
+    if (this.#accounts.size >= HEALTH_LIMITS.nodes) this.#forgetOne()
     this.#accounts.set(node, made)
     return made
+  }
+
+  /** A node that left makes room; while none did, the one that was here first. */
+  #forgetOne(): void {
+    const nodes = [...this.#accounts.keys()]
+    const node = nodes.find((each) => !this.#isService(each)) ?? nodes[0]
+    if (node !== undefined) this.#accounts.delete(node)
   }
 
   #isTrusted(prober: Address): boolean {

@@ -41,7 +41,7 @@ const CATCH_UP_LEASES = 2
 
 type Probe = { readonly instance: Bytes32; readonly tries: Map<Bytes32, number>; sentAt: number }
 type Watched = {
-  readonly member: Member
+  member: Member
   tally: Tally
   nextAt: number
   probe: Probe | undefined
@@ -102,9 +102,8 @@ export class Prober {
     return members
       .filter(({ node }) => this.#parts.probers(node).anchors.includes(this.#parts.self))
       .map((member) => {
-        const known = this.#watched.get(member.node)
-        if (known?.member === member) return known
-        const watched = known ? { ...known, member } : this.#watch(member)
+        const watched = this.#watched.get(member.node) ?? this.#watch(member)
+        watched.member = member // it may have moved
         this.#watched.set(member.node, watched)
         return watched
       })
@@ -228,7 +227,11 @@ export class Prober {
     const samples = [...this.#watched.values()]
       .filter(({ tally }) => !tally.isEmpty && !already)
       .map((watched) => this.#sign(watched, start))
-    for (const watched of this.#watched.values()) watched.tally = new Tally()
+    const stillProbed = new Set(this.#probed())
+    for (const watched of this.#watched.values()) {
+      watched.tally = new Tally()
+      if (!stillProbed.has(watched)) this.#watched.delete(watched.member.node)
+    }
     if (samples.length === 0) return
     this.#store
       .commit([signedWrite(start)])

@@ -76,6 +76,8 @@ export type WorldOptions = {
   readonly anchorCount?: number
   readonly serviceCount?: number
   readonly parameters?: Partial<NetworkParameters>
+  /** Instances that each service node would host; as many as it can by default. */
+  readonly capacity?: (service: Address) => number | undefined
   /** How anchors ask service nodes as clients do. */
   readonly http?: Http
 }
@@ -108,7 +110,7 @@ export class MemoryWorld {
   #last = { sequence: 0n, uid: ZERO_32 as Hex }
 
   constructor(options: WorldOptions = {}) {
-    const { anchorCount = 4, serviceCount = 3, http } = options
+    const { anchorCount = 4, serviceCount = 3, http, capacity } = options
     this.#options = options
     const keys = Array.from({ length: anchorCount + serviceCount }, (_, i) => keyOf(i + 1))
     this.#membership = {
@@ -130,7 +132,11 @@ export class MemoryWorld {
       const ports = this.#ports(key)
       if (i < anchorCount) this.anchors.push(new AnchoringNode(ports, this.#context(), { http }))
       else {
-        const options = { secrets: { get: () => undefined }, endOfTurn: (run: () => void) => void this.time.at(0, run) }
+        const options = {
+          secrets: { get: () => undefined },
+          endOfTurn: (run: () => void) => void this.time.at(0, run),
+          capacity: capacity?.(ports.identity.signer.address),
+        }
         this.services.push(new ServiceNode(ports, this.#context(), options))
       }
     })
