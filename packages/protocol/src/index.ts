@@ -1,6 +1,7 @@
 /** Smart Layer's protocol: messages and rules, pure and synchronous. */
 export * from './access/grant.ts'
 export * from './access/messages.ts'
+export * from './api/health.ts'
 export * from './api/messages.ts'
 export * from './attestation/batch.ts'
 export * from './attestation/body.ts'
@@ -82,3 +83,4 @@ export * from './stream/receipt.ts'
 export * from './stream/repair.ts'
 export * from './stream/retention.ts'
 export * from './wire/messages.ts'
+export * from './wire/shapes.ts'

@@ -1,7 +1,7 @@
 /** What nodes say to each other: every overlay message with its shape and limits. Signatures never cover this encoding. */
-import { Action, Grant, GrantCheck } from '../access/messages.ts'
+import { Action } from '../access/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
-import { Placement, Release, Renew, Report } from '../election/messages.ts'
+import { Placement, Release, Renew } from '../election/messages.ts'
 import {
   certifiedPenaltyShape,
   EVIDENCE_LIMIT,
@@ -13,16 +13,24 @@ import {
   signedDrainShape,
   signedSampleShape,
 } from '../health/messages.ts'
-import { Accept, Entry, Executed, Held } from '../journal/messages.ts'
+import { Accept, Executed, Held } from '../journal/messages.ts'
 import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
 import { address, bool, bytes32, uint } from '../primitives/struct.ts'
 import { BODY_LIMIT, streamItemShape } from '../stream/item.ts'
 import { certifiedCheckpointShape, certifiedReceiptShape, Receipt, StreamCheckpoint } from '../stream/messages.ts'
+import {
+  attestedGrantShape,
+  certificateShape,
+  certifiedPlacementShape,
+  certifiedRenewalShape,
+  commitProofShape,
+  journaledEntryShape,
+  signedReportShape,
+  signedReportsShape,
+  TOKEN_TEXT_LIMIT,
+} from './shapes.ts'
 
-const HOME_LIMIT = 31
 const RANGE_LIMIT = 64
-/** Entries that one publish message may hold. */
-export const PUBLISH_LIMIT = 64
 /** Entries that one range may hold, and the bytes of their binary form before base64. */
 export const STREAM_RANGE_LIMIT = 1_024
 export const STREAM_RANGE_BYTES = 512 * 1_024
@@ -33,48 +41,6 @@ const NEIGHBOUR_LIMIT = 12
 const PROOF_LIMIT = 48
 /** Samples that one message may hold. */
 export const SAMPLES_LIMIT = 256
-/** Longest CAIP-19 token id. */
-export const TOKEN_TEXT_LIMIT = 200
-
-const signatures = listOf(signature, HOME_LIMIT)
-const body = text(BODY_LIMIT)
-
-export const certificateShape = record({ entry: Entry, accepts: signatures })
-export const certifiedPlacementShape = record({ placement: Placement, votes: signatures })
-export const certifiedRenewalShape = record({ renew: Renew, votes: signatures })
-export const signedReportShape = record({ report: Report, signature, certificate: optional(certificateShape) })
-export const attestedGrantShape = record({
-  grant: Grant,
-  signature,
-  checks: listOf(record({ check: GrantCheck, signature }), HOME_LIMIT),
-})
-export const commitProofShape = oneOf('by', {
-  held: record({ entry: Entry, held: signatures }),
-  next: record({ entry: Entry, next: certificateShape }),
-})
-
-export const journalInputShape = oneOf('kind', {
-  'term-start': record({}),
-  input: record({
-    name: text(64),
-    attestation: attestationShape,
-    body,
-    delegation: optional(record({ attestation: attestationShape, body })),
-    revocation: optional(streamItemShape),
-  }),
-  action: record({ action: Action, signature, grant: optional(attestedGrantShape), args: body }),
-  attempt: record({ attestation: attestationShape, body }),
-  outcome: record({ attestation: attestationShape, body }),
-})
-
-/** An entry as it is stored and repaired: with its input and what certifies it. */
-export const journaledEntryShape = record({
-  entry: Entry,
-  executorSignature: signature,
-  input: journalInputShape,
-  certificate: optional(certificateShape),
-})
-export type JournaledEntry = ShapeOf<typeof journaledEntryShape>
 
 /** One stream or one subset of it; for the whole stream `subset` is the stream's own id. */
 const interest = record({ stream: bytes32, subset: bytes32 })
@@ -88,10 +54,10 @@ export const wireShape = oneOf('type', {
   // Election, at home anchors.
   activate: record({ token: text(TOKEN_TEXT_LIMIT) }),
   // `reports` of this term lead over a jump that is too long to be believed from one anchor.
-  prepare: record({ instance: bytes32, term: uint(64), reports: listOf(signedReportShape, HOME_LIMIT) }),
+  prepare: record({ instance: bytes32, term: uint(64), reports: signedReportsShape }),
   // `leasedUntil` is a hint, not a promise: when the last lease ends that this anchor voted for (0: none runs).
   report: record({ signed: signedReportShape, leasedUntil: uint(64) }),
-  'placement-proposal': record({ placement: Placement, reports: listOf(signedReportShape, HOME_LIMIT) }),
+  'placement-proposal': record({ placement: Placement, reports: signedReportsShape }),
   vote: record({ instance: bytes32, placement: bytes32, signature }),
   placement: record({ token: text(TOKEN_TEXT_LIMIT), certified: certifiedPlacementShape }),
   'renew-request': record({ instance: bytes32, renew: Renew }),
@@ -187,7 +153,7 @@ export const wireShape = oneOf('type', {
     action: Action,
     signature,
     grant: optional(attestedGrantShape),
-    args: body,
+    args: text(BODY_LIMIT),
   }),
   // Liveness, and refusals with their reason.
   heartbeat: record({
