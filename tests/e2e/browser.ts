@@ -106,6 +106,25 @@ function stepsOf(browser: Browser, demo: FlightDemo, errors: string[]): readonly
       },
     },
     {
+      name: 'the Control Room shows service levels, and a node that hands over before its maintenance',
+      async run() {
+        const level = room.locator('.levels li').filter({ hasText: 'service-' })
+        await level.nth(5).waitFor({ timeout: 20_000 })
+        const host = (await room.locator('td').filter({ hasText: '♛' }).first().textContent()) ?? ''
+        const name = host.replace('♛', '').trim()
+        const place = demo.network.layout.nodes.find((each) => each.name === name)!
+        const response = await fetch(`${place.api}/v1/development/drain`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ forMs: 60_000 }),
+        })
+        if (!response.ok) throw new Error(`${name} answered ${response.status}`)
+        const drained = room.locator(`.levels li[data-node="${name}"][data-state^="maintenance"]`)
+        await drained.getByText('0 of 10000').waitFor({ timeout: 30_000 })
+        await room.screenshot({ path: join(pictures, 'service-levels.png'), fullPage: true })
+      },
+    },
+    {
       name: 'axe finds nothing on any page',
       async run() {
         for (const page of [rental, airline, hotel, room]) await expectAccessible(page)

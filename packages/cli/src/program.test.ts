@@ -29,6 +29,8 @@ const COMMANDS = [
   'token build',
   'token publish',
   'secrets set',
+  'node status',
+  'node drain',
   'node rotate-key',
   'logs',
 ]

@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals'
 import { render } from 'preact'
 import type { SnapshotView } from './model.ts'
-import { Events, Network, Streams, Tokens } from './panels.tsx'
+import { Events, Health, Network, Streams, Tokens } from './panels.tsx'
 import { STYLE } from './style.ts'
 
 /** Data older than this is shown as stale. */
@@ -39,6 +39,7 @@ function App() {
       <main>
         <Network view={view} />
         <Tokens view={view} />
+        <Health view={view} />
         <Streams view={view} />
         <Events view={view} />
       </main>

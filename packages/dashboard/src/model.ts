@@ -78,10 +78,28 @@ export type EventView = {
   readonly facts: Readonly<Record<string, unknown>>
 }
 
+/** A service node as the anchors judge it; scores and weights are parts of 10,000. */
+export type HealthView = {
+  readonly node: string
+  readonly alive: boolean
+  readonly state: 'healthy' | 'degraded' | 'draining' | 'penalised'
+  readonly score: number
+  readonly weight: number
+  readonly reasons: readonly { readonly objective: string; readonly measured: number; readonly wanted: number }[]
+  readonly missed: number
+  readonly outlook: { readonly degraded: number; readonly draining: number; readonly penalty: number }
+  readonly until: string
+  readonly drain?: { readonly from: string; readonly until: string }
+  readonly instances: number
+  readonly limit: number
+}
+
 export type SnapshotView = {
   readonly at: number
   readonly network: { readonly chainId: number; readonly registry: string }
   readonly nodes: readonly NodeView[]
+  /** What one anchor says of all service nodes; nothing when none answered. */
+  readonly health?: { readonly by: string; readonly nodes: readonly HealthView[] } | null
   readonly events: readonly EventView[]
 }
 

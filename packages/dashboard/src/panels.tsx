@@ -1,4 +1,5 @@
 /** The panels of the Control Room, each a plain view of the snapshot. */
+import { type HealthSummary, healthOf } from './health.ts'
 import { nameOf, type SnapshotView, short, tokensOf } from './model.ts'
 import { type StreamSummary, streamsOf } from './streams.ts'
 
@@ -63,6 +64,42 @@ export function Tokens({ view }: Props) {
         </article>
       ))}
     </section>
+  )
+}
+
+export function Health({ view }: Props) {
+  const { by, nodes } = healthOf(view)
+  return (
+    <section aria-labelledby="health" class="wide">
+      <h2 id="health">Service levels</h2>
+      {by ? <p>As {by} judges them, by what all probers measured.</p> : <p>No anchor answers.</p>}
+      <ul class="levels">
+        {nodes.map((node) => (
+          <Level key={node.node} level={node} />
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function Level({ level }: { readonly level: HealthSummary }) {
+  const { name, state, tone, score, reads, placed, reasons, next } = level
+  return (
+    <li class={tone} data-node={name} data-state={state}>
+      <h3>
+        <span class="name">{name}</span> <span class="state">{state}</span>
+      </h3>
+      <meter min={0} max={100} value={score} aria-label={`score of ${name}`} />
+      <dl>
+        <Fact name="score" value={`${score} %`} />
+        <Fact name="share of reads" value={`${reads} %`} />
+        <Fact name="placed" value={placed} />
+      </dl>
+      {reasons.map((reason) => (
+        <p key={reason}>{reason}</p>
+      ))}
+      <small>{next}</small>
+    </li>
   )
 }
 

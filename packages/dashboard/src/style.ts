@@ -28,6 +28,12 @@ section { border: 1px solid var(--line); border-radius: 0.6rem; padding: 0.8rem;
 .stream summary { cursor: pointer; padding: 0.15rem 0; } .places { list-style: none; margin: 0.2rem 0 0.4rem; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr)); gap: 0 1.2rem; }
 .places li { border-top: 1px solid var(--line); padding: 0.25rem 0; overflow-wrap: anywhere; } .places small { display: block; }
 .places .behind, .places .unknown, .places .waiting { color: light-dark(#7a4f00, #ffcf66); } .places .frozen { color: light-dark(#b3261e, #ff8a80); }
+.levels { list-style: none; margin: 0.5rem 0 0; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); gap: 0.7rem; }
+.levels li { padding: 0.6rem 0.8rem; border-radius: 0.4rem; background: var(--soft); border-left: 0.3rem solid var(--state); min-width: 0; --state: light-dark(#1a7f4b, #5fd39a); }
+.levels .uneasy { --state: light-dark(#8a5a00, #ffcf66); } .levels .bad { --state: light-dark(#b3261e, #ff8a80); } .levels .planned { --state: light-dark(#1a5fb4, #6aa9ff); }
+.levels h3 { display: flex; justify-content: space-between; gap: 0.5rem; margin: 0; } .levels .name { white-space: nowrap; } .levels .state { color: var(--state); text-align: right; } .levels meter { width: 100%; }
+.levels p { margin: 0.1rem 0; font-size: 0.9rem; overflow-wrap: anywhere; } .levels dl { margin: 0.2rem 0; } .levels dl div { display: flex; justify-content: space-between; gap: 0.5rem; }
+.levels dt { font-size: 0.8rem; color: light-dark(#4a5160, #aab1be); } .levels dd { margin: 0; font-variant-numeric: tabular-nums; }
 .events { list-style: none; margin: 0; padding: 0; max-height: 30rem; overflow-y: auto; } .events li { border-bottom: 1px solid var(--line); padding: 0.15rem 0; overflow-wrap: anywhere; }
 .events .warn { color: light-dark(#8a5a00, #ffcf66); } .events .error { color: light-dark(#b3261e, #ff8a80); }
 @media (max-width: 60rem) { main { grid-template-columns: 1fr; } }

@@ -19,21 +19,27 @@ import { InstanceIndex } from './directory/instance-index.ts'
 import { QuorumDoor } from './directory/quorum-door.ts'
 import { Standings } from './directory/standings.ts'
 import { ElectionService } from './election/election-service.ts'
-import { Health } from './election/health.ts'
 import { ProposerService } from './election/proposer-service.ts'
 import { RecordBook } from './election/record-book.ts'
 import { RootBoard } from './execution/root-board.ts'
+import { HealthService } from './health/health-service.ts'
 import { JournalService } from './journal/journal-service.ts'
+import type { Http } from './ports/http.ts'
 import type { Ports } from './ports/ports.ts'
 import { StreamService } from './stream/stream-service.ts'
 import { PostOffice } from './wire/post-office.ts'
+
+export type AnchoringNodeOptions = {
+  /** How service nodes are probed as clients ask; without it they are probed over the overlay alone. */
+  readonly http?: Http | undefined
+}
 
 export class AnchoringNode {
   readonly streams: StreamService
   readonly journals: JournalService
   readonly roots: RootBoard
   readonly book: RecordBook
-  readonly health: Health
+  readonly health: HealthService
   readonly #ports: Ports
   readonly #context: NodeContext
   readonly #post: PostOffice
@@ -43,7 +49,7 @@ export class AnchoringNode {
   readonly #handOver: HandOver
   readonly #active = new Map<string, LoadedToken>()
 
-  constructor(ports: Ports, context: NodeContext) {
+  constructor(ports: Ports, context: NodeContext, { http }: AnchoringNodeOptions = {}) {
     this.#ports = ports
     this.#context = context
     this.#post = new PostOffice(ports)
@@ -56,7 +62,14 @@ export class AnchoringNode {
     const door = new QuorumDoor(ports, context)
     const parts = { post: this.#post, book: this.book, door }
     const election = new ElectionService(ports, context, parts)
-    this.health = new Health(ports, context, this.#post)
+    this.health = new HealthService(ports, context, {
+      post: this.#post,
+      book: this.book,
+      home: (instance) => door.home({ token: this.#index.tokenOf(instance) ?? instance }),
+      tokens: () => this.active,
+      http,
+    })
+    election.mayRenew = (instance, executor) => this.health.mayRenew(instance, executor)
     this.#proposer = new ProposerService(ports, context, { ...parts, election, health: this.health })
     this.streams = new StreamService(ports, context, { post: this.#post, standings })
     this.#handOver = new HandOver(ports, context, {
@@ -86,6 +99,7 @@ export class AnchoringNode {
   stop(): void {
     this.#handOver.stop()
     this.#proposer.stop()
+    this.health.stop()
     this.streams.stop()
   }
 

@@ -3,6 +3,7 @@ import type {
   Address,
   Bytes32,
   Domain,
+  HealthParameters,
   Homes,
   JournalInput,
   Json,
@@ -25,6 +26,8 @@ export type NetworkParameters = {
   readonly checkpointEvery: number
   /** Seconds for which every entry of every stream is kept, whatever its class; a week by default. */
   readonly hotS?: bigint | undefined
+  /** What is asked of service nodes, and how it is measured; what suits one machine by default. */
+  readonly health?: HealthParameters | undefined
 }
 
 export const LOCAL_PARAMETERS: NetworkParameters = {
@@ -61,6 +64,8 @@ export type LoadedToken = {
   /** Where an effect's requests may go, as base URL; undefined when the token does not declare the effect. */
   readonly effectTarget: (effect: string) => string | undefined
   readonly timeoutMs: (effect: string) => number
+  /** A query that anybody may ask and that takes no arguments: for probes that look like a client. */
+  readonly publicQuery?: string | undefined
   /** Checks the request that a script wants sent. Throws `sandbox.output_invalid`. */
   readonly checkRequest: (request: Json) => EffectCall
 }

@@ -16,6 +16,7 @@ import { SecretService } from './access/secret-service.ts'
 import { EthereumChain } from './adapters/ethereum-chain.ts'
 import { fastCrypto } from './adapters/fast-crypto.ts'
 import { FaultyNetwork } from './adapters/faulty-network.ts'
+import { httpClient } from './adapters/http-client.ts'
 import { httpContent } from './adapters/http-content.ts'
 import { httpEgress } from './adapters/http-egress.ts'
 import { PinoTelemetry } from './adapters/pino-telemetry.ts'
@@ -27,6 +28,7 @@ import { identityKey, promoteTransport, transportKeys } from './adapters/transpo
 import { AnchoringNode } from './anchoring-node.ts'
 import { anchorRoutes } from './api/anchor-routes.ts'
 import { commonRoutes } from './api/common-routes.ts'
+import { healthRoutes, maintenanceRoutes } from './api/health-routes.ts'
 import { createApi } from './api/server.ts'
 import { serviceRoutes } from './api/service-routes.ts'
 import { anchorStatus, type StatusBase, serviceStatus } from './api/status.ts'
@@ -34,6 +36,7 @@ import { streamRoutes } from './api/stream-routes.ts'
 import { loadConfig, type NodeConfig, parseFaults } from './config/schema.ts'
 import type { NodeContext } from './context.ts'
 import { MemberView } from './directory/member-view.ts'
+import { HealthView } from './health/health-view.ts'
 import type { Egress } from './ports/egress.ts'
 import type { Ports } from './ports/ports.ts'
 import type { Sandbox } from './ports/sandbox.ts'
@@ -146,19 +149,21 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
   const api = createApi(telemetry)
   let stopRole: () => Promise<void>
   if (isAnchor) {
-    const node = new AnchoringNode(ports, context)
+    const node = new AnchoringNode(ports, context, { http: httpClient })
     const quorum = quorumOf(anchorsOf(members.membership).length)
     commonRoutes(api, { ...common, status: async () => anchorStatus(base(), node, quorum) })
     anchorRoutes(api, node, scripts)
     streamRoutes(api, node.streams, ports)
+    healthRoutes(api, new HealthView(ports, node.health))
     await node.start()
     stopRole = async () => node.stop()
   } else {
     const secrets = new SecretService(ports, context, await sealingOpener(join(config.folder, 'sealing.key')))
     await secrets.start()
-    const node = new ServiceNode(ports, context, { secrets, endOfTurn: setImmediate })
+    const node = new ServiceNode(ports, context, { secrets, endOfTurn: setImmediate, capacity: config.capacity })
     commonRoutes(api, { ...common, status: async () => serviceStatus(base(), node) })
     serviceRoutes(api, node, secrets)
+    if (config.development) maintenanceRoutes(api, node.maintenance)
     await node.start()
     stopRole = () => node.stop()
   }

@@ -29,6 +29,11 @@ import { HostedInstance } from './execution/hosted-instance.ts'
 import { InputBuffer } from './execution/input-buffer.ts'
 import { checkOwn } from './execution/own-input.ts'
 import { QueryService } from './execution/query-service.ts'
+import { HealthParts } from './health/health-parts.ts'
+import type { Load } from './health/heartbeats.ts'
+import { Maintenance } from './health/maintenance.ts'
+import { Mover } from './health/mover.ts'
+import { PingAnswerer } from './health/ping-answerer.ts'
 import type { Cancel } from './ports/clock.ts'
 import type { Ports } from './ports/ports.ts'
 import { EntryDoor } from './stream/entry-door.ts'
@@ -41,7 +46,12 @@ const HOSTED_PREFIX = 'hosted/'
 /** How long a caller of an action waits for its commit. */
 const ACTION_TIMEOUT_MS = 10_000
 
-export type ServiceNodeOptions = { readonly secrets: Secrets; readonly endOfTurn: (run: () => void) => void }
+export type ServiceNodeOptions = {
+  readonly secrets: Secrets
+  readonly endOfTurn: (run: () => void) => void
+  /** Instances that this node would host. */
+  readonly capacity?: number | undefined
+}
 
 export class ServiceNode {
   readonly #ports: Ports
@@ -53,11 +63,18 @@ export class ServiceNode {
   readonly #queries: QueryService
   readonly #hosted = new Map<Bytes32, HostedInstance>()
   readonly #loading = new Map<string, Promise<HostedInstance>>()
+  readonly #capacity: number
+  readonly #mover: Mover
+  readonly maintenance: Maintenance
   #heartbeat: Cancel = () => {}
   #beats = 0
   #stopping = false
 
-  constructor(ports: Ports, context: NodeContext, { secrets, endOfTurn }: ServiceNodeOptions) {
+  constructor(
+    ports: Ports,
+    context: NodeContext,
+    { secrets, endOfTurn, capacity = INSTANCE_LIMIT }: ServiceNodeOptions,
+  ) {
     this.#ports = ports
     this.#context = context
     this.#secrets = secrets
@@ -67,6 +84,14 @@ export class ServiceNode {
     const door = new EntryDoor(ports, context, revocations)
     this.#inputs = new InputBuffer(ports, context, { post: this.#post, door, revocations }, () => this.#pump())
     this.#queries = new QueryService(ports, context, new BatchSigner(ports, context, { endOfTurn }))
+    this.#capacity = Math.min(capacity, INSTANCE_LIMIT)
+    const health = new HealthParts(ports.identity, context)
+    this.maintenance = new Maintenance(ports, health)
+    this.#mover = new Mover(ports, health, { post: this.#post, maintenance: this.maintenance, hosted: this.#hosted })
+    new PingAnswerer(ports, health, this.#post, {
+      load: () => this.load,
+      positionOf: (instance) => this.#hosted.get(instance)?.replica.head.n ?? 0n,
+    })
     this.#listen()
   }
 
@@ -88,6 +113,11 @@ export class ServiceNode {
 
   get instances(): readonly HostedInstance[] {
     return [...this.#hosted.values()]
+  }
+
+  /** Instances that are placed here now, and how many this node would host. */
+  get load(): Load {
+    return { instances: this.instances.filter((hosted) => hosted.isPlacedHere).length, limit: this.#capacity }
   }
 
   /** What the instances of this node follow, and how far they are. */
@@ -219,7 +249,9 @@ export class ServiceNode {
     const anchors = anchorsOf(this.#context.membership()).map((member) => member.node)
     const { heartbeatMs } = this.#context.parameters
     const node = this.#ports.identity.signer.address
-    this.#post.sendAll(anchors, { type: 'heartbeat', node, ready: !this.#stopping, instances: this.#hosted.size })
+    const drain = this.maintenance.word
+    this.#post.sendAll(anchors, { type: 'heartbeat', node, ready: !this.#stopping, ...this.load, drain })
+    this.#mover.beat()
     if (this.#beats++ % 2 === 0) for (const hosted of this.#hosted.values()) hosted.catchUp()
     this.#heartbeat = this.#ports.clock.after(heartbeatMs, () => this.#beat())
   }

@@ -163,11 +163,13 @@ export class Checkers {
     const placement = this.#placements.get(hash)
     const asked = this.#asked.get(`${life.node}/${life.bornAt}/${hash}/${expires}`)
     if (!placement || asked === undefined || placement.executor !== life.node) return
+    if (this.#released.has(hash)) this.fail('INV-ONE-EXECUTOR', `${life.name} takes up a lease that it gave back`)
     const { term, notBefore } = placement
     this.#holders.set(life.node, { life, placement: hash, term, notBefore, expires: BigInt(expires), asked })
     this.tick()
   }
 
+  /** Who gave a lease back holds none, and never again in that term. */
   #executed(life: Life, { n, entry, root }: { n: string; entry: Bytes32; root: Bytes32 }): void {
     const place = BigInt(n)
     this.#committed(life.name, place, entry)

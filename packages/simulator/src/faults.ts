@@ -5,6 +5,11 @@ import type { Sent, Tamper } from './network.ts'
 import { type Draws, drawsOf } from './random.ts'
 import type { Actor, World } from './world.ts'
 
+/** A slow node answers late, but often enough for heartbeats and leases: what only probes find out. */
+export const SLOW_MS = 320
+/** Part of the seeds in which a service node is slow for a while. */
+const SLOW_CHANCE = 0.3
+
 export type FaultPlan = { readonly untilMs: number; readonly seam?: string | undefined }
 
 /** Schedules faults until `untilMs`, then heals everything. At most one anchor is down, cut off or lying at a time. */
@@ -27,6 +32,7 @@ export class Faults {
       delayed: draws.next() * 0.04,
     }
     this.#chooseLiars()
+    this.#slowDown(drawsOf(world.seed, 'slowness'))
     world.time.at(3_500, () => this.#next())
     world.time.at(plan.untilMs, () => this.#heal())
   }
@@ -134,6 +140,17 @@ export class Faults {
     for (const actor of this.#world.actors) if (actor !== executor) actor.skew.ms += 5_000
   }
 
+  /** For some seconds one service node is slow, the executor perhaps. */
+  #slowDown(draws: Draws): void {
+    const { time, services } = this.#world
+    if (!draws.chance(SLOW_CHANCE)) return
+    time.at(4_000 + draws.next() * 2_000, () => {
+      const actor = draws.pick(services)
+      this.#world.slow(actor, SLOW_MS)
+      this.#later(4_000 + draws.next() * 6_000, () => this.#world.slow(actor, 0))
+    })
+  }
+
   #later(delayMs: number, run: () => void): void {
     const { time } = this.#world
     time.at(Math.min(delayMs, this.#plan.untilMs - time.now), run)
@@ -144,6 +161,7 @@ export class Faults {
     trace.note(time.now, 'healing')
     network.weather = { loss: 0, duplication: 0, delayed: 0 }
     network.cuts.clear()
+    network.slow.clear()
     const liars = actors.filter((actor) => network.tampers.has(actor.signer.address))
     network.tampers.clear()
     outside.faulty = false

@@ -26,6 +26,8 @@ export class SimNetwork {
   readonly cuts = new Set<string>()
   /** What Byzantine nodes send instead. */
   readonly tampers = new Map<Address, Tamper>()
+  /** Milliseconds that every message from or to a node takes longer. */
+  readonly slow = new Map<Address, number>()
   weather: Weather = { loss: 0, duplication: 0, delayed: 0 }
   drops = 0
   duplicates = 0
@@ -61,10 +63,10 @@ export class SimNetwork {
       this.drops++
       return
     }
-    this.#deliver(life, to, message, this.#latencyMs())
+    this.#deliver(life, to, message, this.#latencyMs(life.node, to))
     if (draws.chance(this.weather.duplication)) {
       this.duplicates++
-      this.#deliver(life, to, message, this.#latencyMs())
+      this.#deliver(life, to, message, this.#latencyMs(life.node, to))
     }
   }
 
@@ -83,9 +85,10 @@ export class SimNetwork {
     })
   }
 
-  #latencyMs(): number {
+  #latencyMs(from: Address, to: Address): number {
     const { draws } = this.#options
-    return draws.chance(this.weather.delayed) ? 50 + draws.next() * 400 : 1 + draws.next() * 8
+    const slowMs = (this.slow.get(from) ?? 0) + (this.slow.get(to) ?? 0)
+    return slowMs + (draws.chance(this.weather.delayed) ? 50 + draws.next() * 400 : 1 + draws.next() * 8)
   }
 
   /** A message to many is written once. */

@@ -16,8 +16,10 @@ import {
   easDomain,
   formatTokenRef,
   type Hasher,
+  type HealthParameters,
   type Homes,
   isSmartLayerError,
+  LOCAL_HEALTH,
   networkIdOf,
   type Signer,
   type TokenRef,
@@ -38,6 +40,14 @@ import { Trace, VirtualTime } from './time.ts'
 /** Four of them are home of a shard; who they are changes with the epochs. */
 export const ANCHORS = 6
 export const SERVICES = 6
+/** Windows of a second: a node that is slow for some seconds is found out within a seed. */
+const HEALTH: HealthParameters = {
+  ...LOCAL_HEALTH,
+  windowMs: 1_000,
+  probesPerWindow: 1,
+  objectives: { standard: { availability: 0.8, latencyMs: 512, stalenessMs: 3_000, failedCalls: 0.2 } },
+  penaltyMs: 10_000,
+}
 const REGISTRY: Address = `0x${'a0'.repeat(20)}`
 
 export type WorldOptions = {
@@ -181,6 +191,13 @@ export class World {
     this.checkers.crashed(life, actor.disk)
   }
 
+  /** From now on every message from and to a node is late by so much; 0 ends it. */
+  slow(actor: Actor, ms: number): void {
+    this.trace.note(this.time.now, ms > 0 ? `${actor.name} is slow by ${ms}` : `${actor.name} is quick again`)
+    if (ms > 0) this.network.slow.set(actor.signer.address, ms)
+    else this.network.slow.delete(actor.signer.address)
+  }
+
   /** Asks every anchor for the placement, which makes them activate the token. */
   activate(): void {
     for (const { anchor } of this.anchors) anchor?.placement(formatTokenRef(this.ref)).catch(() => {})
@@ -219,7 +236,7 @@ export class World {
       networkId: networkIdOf(1n, REGISTRY, keccak),
       domain,
       easDomain: easDomain({ chainId: 1n, eas: `0x${'42'.repeat(20)}` }, keccak),
-      parameters: { ...LOCAL_PARAMETERS, checkpointEvery: 12 },
+      parameters: { ...LOCAL_PARAMETERS, checkpointEvery: 12, health: HEALTH },
       membership: () => this.homes.membership,
       homes: () => this.homes,
       tokens: {

@@ -60,8 +60,18 @@ export function chainUrl(options: CommonOptions, rpc: string | undefined): strin
 
 /** Reads JSON from a node. Throws what the node refuses with, or `network.unreachable`. */
 export async function readNode(url: string, timeoutMs: number = TIMEOUT_MS): Promise<unknown> {
+  return askNode(url, { method: 'GET' }, timeoutMs)
+}
+
+/** Sends JSON to a node and reads its answer. Throws as `readNode`. */
+export async function tellNode(url: string, body: unknown): Promise<unknown> {
+  const headers = { 'content-type': 'application/json' }
+  return askNode(url, { method: 'POST', headers, body: JSON.stringify(body) }, TIMEOUT_MS)
+}
+
+async function askNode(url: string, request: RequestInit, timeoutMs: number): Promise<unknown> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), redirect: 'error' })
+    const response = await fetch(url, { ...request, signal: AbortSignal.timeout(timeoutMs), redirect: 'error' })
     const json = (await response.json()) as { code?: unknown; facts?: Readonly<Record<string, unknown>> } | null
     if (response.ok) return json
     if (typeof json?.code === 'string') throw SmartLayerError.fromData(json.code, json.facts ?? {})

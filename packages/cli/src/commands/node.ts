@@ -1,4 +1,4 @@
-/** `sl node rotate-key`: another TLS key for a node, in its data folder and in the registry, while it runs. */
+/** `sl node`: health and maintenance of service nodes, and another TLS key for a node while it runs. */
 import { join } from 'node:path'
 import { nodeRegistryAbi } from '@smartlayer/contracts'
 import { nextTransportIdentity, promoteTransport, transportIdentity } from '@smartlayer/node'
@@ -9,11 +9,14 @@ import { chainUrl, clientOf } from '../command-line/connection.ts'
 import { readKey } from '../command-line/files.ts'
 import { define } from '../command-line/options.ts'
 import { ChainAccount } from '../local-network/deploy.ts'
+import { addNodeDrain, addNodeStatus } from './node-health.ts'
 
 export type Rotation = { readonly node: Address; readonly from: Bytes32; readonly to: Bytes32 }
 
 export function addNode(program: Command): void {
   const node = program.command('node').description('care for one node')
+  addNodeStatus(node)
+  addNodeDrain(node)
   const command = node
     .command('rotate-key')
     .description('give a node another TLS key; it takes it up within seconds, without a restart')

@@ -1,7 +1,7 @@
 /** The gateway of a local network: serves the Control Room and feeds it over one WebSocket per tab. */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { NodeStatus } from '@smartlayer/protocol'
+import type { NodePage, NodeStatus } from '@smartlayer/protocol'
 import { build } from 'esbuild'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -25,6 +25,8 @@ export type Snapshot = {
     readonly running: boolean
     readonly status: unknown
   }[]
+  /** What the first anchor that answers says of the service nodes. */
+  readonly health: { readonly by: string; readonly nodes: unknown } | null
   readonly events: readonly unknown[]
 }
 
@@ -105,8 +107,18 @@ export class Gateway {
       at: Date.now(),
       network: { chainId: file.chainId, registry: file.contracts.nodeRegistry },
       nodes: await Promise.all(read),
+      health: await this.#health(),
       events: this.#events,
     }
+  }
+
+  async #health(): Promise<Snapshot['health']> {
+    for (const { name, api, role } of this.#network.layout.nodes) {
+      if (role !== 'anchor' || !this.#network.nodes.get(name)?.running) continue
+      const page = await readJsonOf(`${api}/v1/nodes`)
+      if (page) return { by: name, nodes: (page as Partial<NodePage>).nodes ?? [] }
+    }
+    return null
   }
 
   /** Follows the live socket of every node; one that is down is tried again with the next snapshot. */
@@ -129,12 +141,18 @@ export class Gateway {
   }
 }
 
+/** Null when the node does not answer: the page shows it as down. */
 async function readStatus(url: string): Promise<unknown> {
+  const status = await readJsonOf(url)
+  return status && bounded(status as Partial<NodeStatus>)
+}
+
+async function readJsonOf(url: string): Promise<unknown> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(2_000) })
-    return bounded((await response.json()) as Partial<NodeStatus>)
+    return response.ok ? await response.json() : null
   } catch {
-    return null // the node does not answer: the page shows it as down
+    return null // the node does not answer
   }
 }
 

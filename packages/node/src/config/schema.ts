@@ -1,6 +1,6 @@
 /** The configuration of a node: one definition for types, defaults and refusals. */
 import { readFileSync } from 'node:fs'
-import { type Address, SmartLayerError } from '@smartlayer/protocol'
+import { type Address, LOCAL_HEALTH, SmartLayerError } from '@smartlayer/protocol'
 import { z } from 'zod'
 import { LOCAL_PARAMETERS } from '../context.ts'
 
@@ -29,6 +29,23 @@ const faultChangeSchema = faultsSchema.partial()
 /** What is to be different from now on; what is not named stays. */
 export type FaultChange = z.infer<typeof faultChangeSchema>
 
+const { objectives: LOCAL_OBJECTIVES, ...LOCAL } = LOCAL_HEALTH
+const objectivesSchema = z.strictObject({
+  availability: fraction.default(LOCAL_OBJECTIVES.standard.availability),
+  latencyMs: milliseconds.default(LOCAL_OBJECTIVES.standard.latencyMs),
+  stalenessMs: milliseconds.default(LOCAL_OBJECTIVES.standard.stalenessMs),
+  failedCalls: fraction.default(LOCAL_OBJECTIVES.standard.failedCalls),
+})
+/** What is asked of service nodes, and how it is measured. */
+const healthSchema = z.strictObject({
+  windowMs: milliseconds.default(LOCAL.windowMs),
+  probesPerWindow: z.number().int().min(1).max(1_000).default(LOCAL.probesPerWindow),
+  objectives: z.strictObject({ standard: objectivesSchema }).default(LOCAL_OBJECTIVES),
+  penaltyMs: milliseconds.default(LOCAL.penaltyMs),
+  drainMs: milliseconds.default(LOCAL.drainMs),
+  drainEpochMs: milliseconds.default(LOCAL.drainEpochMs),
+})
+
 const fields = z.strictObject({
   role: z.enum(['anchor', 'service']),
   /** Name in logs. */
@@ -44,6 +61,8 @@ const fields = z.strictObject({
   /** The executor's program and the engine file that it runs. */
   executor: z.string().min(1),
   engine: z.string().min(1),
+  /** Instances that a service node would host. */
+  capacity: z.number().int().min(1).max(10_000).default(10_000),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   /** Local networks only: private addresses may be called, and the node ends with the process that started it. */
   development: z.boolean().default(false),
@@ -55,6 +74,7 @@ const fields = z.strictObject({
       replicas: z.number().int().min(1).max(31).default(LOCAL_PARAMETERS.replicas),
       retryMs: milliseconds.default(LOCAL_PARAMETERS.retryMs),
       checkpointEvery: z.number().int().min(1).max(64).default(LOCAL_PARAMETERS.checkpointEvery),
+      health: healthSchema.optional(),
     })
     .default(LOCAL_PARAMETERS),
   /** Development only: faults that are injected on purpose from the start. */

@@ -4,9 +4,9 @@ import {
   accepted,
   type Bytes32,
   type HomeSet,
+  type HomeStanding,
   mayHandOver,
   open,
-  type Standing,
   seal,
   takeOver,
   ZERO_32,
@@ -94,7 +94,7 @@ export class HandOver {
   async #seal(): Promise<void> {
     const homes = this.#context.homes()
     const { standings } = this.#parts
-    const due = new Map<number, Standing>()
+    const due = new Map<number, HomeStanding>()
     for (let shard = 0; shard < homes.membership.directory.shardCount; shard++) {
       const sealed = seal(standings.of(shard), homes.history(shard)[0].epoch)
       if (accepted(sealed)) due.set(shard, sealed.value)

@@ -1,5 +1,13 @@
 /** In which home epoch this anchor stands for each shard: on disk before anything is said that rests on it. */
-import { type Bytes32, FIRST_EPOCH, NO_STANDING, record, type Standing, signingEpoch, uint } from '@smartlayer/protocol'
+import {
+  type Bytes32,
+  FIRST_EPOCH,
+  type HomeStanding,
+  NO_STANDING,
+  record,
+  signingEpoch,
+  uint,
+} from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
 import { decodeJson, encodeJson } from '../election/record-store.ts'
 import type { Store, Write } from '../ports/store.ts'
@@ -11,7 +19,7 @@ const standingShape = record({ sealed: uint(64), opened: uint(64) })
 export class Standings {
   readonly #store: Store
   readonly #context: Pick<NodeContext, 'homes'>
-  readonly #standings = new Map<number, Standing>()
+  readonly #standings = new Map<number, HomeStanding>()
 
   constructor({ store }: { store: Store }, context: Pick<NodeContext, 'homes'>) {
     this.#store = store
@@ -22,7 +30,7 @@ export class Standings {
   }
 
   /** The first home set of a network has nothing to take over: it stands as soon as it is drawn. */
-  of(shard: number): Standing {
+  of(shard: number): HomeStanding {
     const known = this.#standings.get(shard)
     if (known) return known
     const first = this.#context.homes().history(shard).at(-1)!.epoch
@@ -35,12 +43,12 @@ export class Standings {
   }
 
   /** All or none; in force once they are on disk. */
-  async enter(standings: ReadonlyMap<number, Standing>): Promise<void> {
+  async enter(standings: ReadonlyMap<number, HomeStanding>): Promise<void> {
     await this.#store.commit([...standings].map(([shard, standing]) => writeOf(shard, standing)))
     for (const [shard, standing] of standings) this.#standings.set(shard, standing)
   }
 }
 
-function writeOf(shard: number, standing: Standing): Write {
+function writeOf(shard: number, standing: HomeStanding): Write {
   return { key: PREFIX + String(shard).padStart(8, '0'), value: encodeJson(standingShape.toJson(standing)) }
 }

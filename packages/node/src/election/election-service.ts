@@ -7,6 +7,7 @@ import {
   GENESIS,
   type Hex,
   type Home,
+  ignore,
   isJump,
   learnPlacement,
   leasedUntil,
@@ -41,6 +42,8 @@ export class ElectionService {
   readonly #post: PostOffice
   readonly #book: RecordBook
   readonly #door: QuorumDoor
+  /** Whether an executor should still get renewals; all do until health says otherwise. */
+  mayRenew: (instance: Bytes32, executor: Address) => boolean = () => true
 
   constructor(ports: Pick<Ports, 'identity' | 'telemetry'>, context: NodeContext, { post, book, door }: Parts) {
     this.#ports = ports
@@ -113,7 +116,9 @@ export class ElectionService {
   #renew(from: Address, { instance, renew: request }: { instance: Bytes32; renew: Renew }): void {
     this.#book.change(instance, (record, context) => {
       if (record.placement?.placement.executor !== from) return undefined
-      const decision = renew(record, request, context)
+      const decision = this.mayRenew(instance, from)
+        ? renew(record, request, context)
+        : ignore('election.executor_drained', { executor: from })
       if (!accepted(decision)) return this.#refuse(from, { instance, about: 'renew-request', decision })
       const { record: next, sign } = decision.value
       const signature = this.#sign(Renew, sign)

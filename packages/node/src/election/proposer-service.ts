@@ -5,6 +5,7 @@ import {
   type AnchorRecord,
   type Bytes32,
   type CertifiedPlacement,
+  chooseReplicas,
   digestOf,
   epochOfTerm,
   formatTokenRef,
@@ -26,11 +27,11 @@ import {
 } from '@smartlayer/protocol'
 import type { LoadedToken, NodeContext } from '../context.ts'
 import type { QuorumDoor } from '../directory/quorum-door.ts'
+import type { HealthService } from '../health/health-service.ts'
 import type { Cancel } from '../ports/clock.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { PostOffice } from '../wire/post-office.ts'
 import type { ElectionService } from './election-service.ts'
-import type { Health } from './health.ts'
 import type { RecordBook } from './record-book.ts'
 
 /** One election that this anchor runs. */
@@ -46,7 +47,7 @@ type Attempt = {
   readonly votes: Map<Address, Hex>
 }
 
-type Parts = { post: PostOffice; book: RecordBook; door: QuorumDoor; election: ElectionService; health: Health }
+type Parts = { post: PostOffice; book: RecordBook; door: QuorumDoor; election: ElectionService; health: HealthService }
 
 export class ProposerService {
   readonly #ports: Pick<Ports, 'clock' | 'identity' | 'telemetry'>
@@ -228,20 +229,24 @@ export class ProposerService {
   /** After a start, heartbeats come in one by one: fewer replicas than wanted are taken only when no more have come for a lease. */
   #shouldWait(instance: Bytes32, found: number): boolean {
     const { replicas, leaseMs } = this.#context.parameters
-    const wanted = Math.min(replicas, serviceNodesOf(this.#context.membership()).length)
+    const mayCome = (node: Address) => this.#parts.health.fitness(node, { warm: true }) !== 'reluctant'
+    const others = serviceNodesOf(this.#context.membership()).filter(({ node }) => mayCome(node))
+    const wanted = Math.min(replicas, others.length)
     const vacant = this.#vacantSince.get(instance) ?? this.#ports.clock.monotonic()
     return found < wanted && this.#ports.clock.monotonic() - vacant < leaseMs
   }
 
-  /** The first healthy service nodes in the instance's own rendezvous order; never by the nodes' wish. */
+  /** The fittest in the instance's own rendezvous order, warm ones first; never by the nodes' wish. */
   #eligible(instance: Bytes32): readonly Address[] {
     const membership = this.#context.membership()
     const { keccak } = this.#ports.identity.crypto
     const salt = saltOf('replicas', membership.beacon, instance, keccak)
-    return rendezvousOrder(serviceNodesOf(membership), salt, keccak)
-      .map((member) => member.node)
-      .filter((node) => this.#parts.health.isHealthy(node))
-      .slice(0, this.#context.parameters.replicas)
+    const warm = this.#parts.book.get(instance).placement?.placement.replicas ?? []
+    return chooseReplicas(rendezvousOrder(serviceNodesOf(membership), salt, keccak), {
+      count: this.#context.parameters.replicas,
+      state: (node) => this.#parts.health.fitness(node, { warm: warm.includes(node) }),
+      warm,
+    })
   }
 
   #vote(

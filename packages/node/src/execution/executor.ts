@@ -114,6 +114,11 @@ export class Executor {
     return this.#parts.lease
   }
 
+  /** True while a call to an outside system may be under way. */
+  get isCalling(): boolean {
+    return this.#calls > 0
+  }
+
   /** Ends the term at once, as when another placement took over. Calls in flight end by themselves; their outcome is dropped. */
   stop(): void {
     this.#stopped = true

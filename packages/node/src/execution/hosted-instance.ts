@@ -83,8 +83,25 @@ export class HostedInstance {
     return this.#placed?.expires ?? 0n
   }
 
+  /** The name of the placement in force. */
+  get placementHash(): Bytes32 | undefined {
+    return this.#placed?.hash
+  }
+
   get isExecutor(): boolean {
     return this.#executor !== undefined
+  }
+
+  /** True while an effect of ours may be under way. */
+  get isCalling(): boolean {
+    return this.#executor?.isCalling ?? false
+  }
+
+  /** True while this node is one of the replicas of a placement that runs. */
+  get isPlacedHere(): boolean {
+    const placed = this.#placed
+    if (!placed?.certified.placement.replicas.includes(this.#self)) return false
+    return mayServe(placed, this.#ports.clock.now(), BigInt(this.#context.parameters.epsilonMs))
   }
 
   /** What queries may be answered from. Throws `query.not_serving` with the reason. */
@@ -209,9 +226,11 @@ export class HostedInstance {
     this.#offerCheckpoint()
   }
 
+  /** Gives the lease back; the instance stays here and goes on serving reads until another placement takes over. */
   async leave(): Promise<void> {
-    await this.#executor?.release()
+    const executor = this.#executor
     this.#executor = undefined
+    await executor?.release()
   }
 
   /** A lease that an earlier process of this node gave back is not taken up again: others may act already. */

@@ -74,6 +74,7 @@ export function loadedToken(script: LoadedScript, ref: TokenRef, keccak: Hasher)
       return Object.values(declaration.outside).find((outside) => outside.host === host)?.url
     },
     timeoutMs: (effect) => own(declaration.effects, effect)?.timeoutMs ?? 0,
+    publicQuery: Object.entries(declaration.queries).find(([, { scope, args }]) => scope === '' && args === null)?.[0],
     checkRequest: (request) => parseOutsideRequest(request, declaration),
   }
 }

@@ -15,8 +15,6 @@ import {
   laneOf,
   type Membership,
   networkIdOf,
-  nobleCrypto,
-  nobleSigner,
   SLInput,
   type StreamItem,
   streamOf,
@@ -28,18 +26,22 @@ import {
   tokenTypeOf,
   ZERO_32,
 } from '@smartlayer/protocol'
+import { fastCrypto } from '../adapters/fast-crypto.ts'
 import { storeLog } from '../adapters/store-log.ts'
 import { AnchoringNode } from '../anchoring-node.ts'
-import { LOCAL_PARAMETERS, type LoadedToken, type NodeContext } from '../context.ts'
+import { LOCAL_PARAMETERS, type LoadedToken, type NetworkParameters, type NodeContext } from '../context.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { OutboundRequest, OutboundResult } from '../ports/egress.ts'
+import type { Http } from '../ports/http.ts'
 import type { Network } from '../ports/network.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { CallResult } from '../ports/sandbox.ts'
 import type { Store, Write } from '../ports/store.ts'
 import { ServiceNode } from '../service-node.ts'
 
-const { keccak } = nobleCrypto
+/** A virtual minute has thousands of signatures. */
+const { crypto, signer: signerOf } = await fastCrypto()
+const { keccak } = crypto
 const LANE = 'facts'
 const SUBSET = 'facts/one'
 const START = 1_700_000_000_000n
@@ -72,6 +74,15 @@ export class VirtualTime {
   }
 }
 
+export type WorldOptions = {
+  readonly anchorCount?: number
+  readonly serviceCount?: number
+  readonly parameters?: Partial<NetworkParameters>
+  /** Instances that each service node would host; as many as it can by default. */
+  readonly capacity?: (service: Address) => number | undefined
+  /** How anchors ask service nodes as clients do. */
+  readonly http?: Http
+}
 export type Outside = (request: OutboundRequest) => OutboundResult
 
 export class MemoryWorld {
@@ -80,7 +91,7 @@ export class MemoryWorld {
   readonly services: ServiceNode[] = []
   readonly requests: OutboundRequest[] = []
   readonly ref: TokenRef = { chainId: 1n, contract: `0x${'c0'.repeat(20)}`, tokenId: 7n }
-  readonly issuer = nobleSigner(keyOf(99))
+  readonly issuer = signerOf(keyOf(99))
   outside: Outside = () => ({ end: 'answer', status: 200, body: '{}', signature: undefined })
   readonly #registry: Address = `0x${'a0'.repeat(20)}`
   readonly domain = domainOf(
@@ -89,11 +100,20 @@ export class MemoryWorld {
   )
   readonly easDomain = easDomain({ chainId: 1n, eas: `0x${'42'.repeat(20)}` }, keccak)
   readonly #handlers = new Map<Address, (from: Address, message: unknown) => void>()
+  /** Messages from and to a node take so many milliseconds longer. */
+  readonly delays = new Map<Address, number>()
+  /** Nodes that nothing reaches and that reach nobody. */
+  readonly cuts = new Set<Address>()
+  /** What a node sends instead of a message. */
+  readonly tampers = new Map<Address, (message: { type: string }) => readonly object[]>()
+  readonly #options: WorldOptions
   readonly #membership: Membership
   readonly token: LoadedToken
   #last = { sequence: 0n, uid: ZERO_32 as Hex }
 
-  constructor({ anchorCount = 4, serviceCount = 3 }: { anchorCount?: number; serviceCount?: number } = {}) {
+  constructor(options: WorldOptions = {}) {
+    const { anchorCount = 4, serviceCount = 3, http, capacity } = options
+    this.#options = options
     const keys = Array.from({ length: anchorCount + serviceCount }, (_, i) => keyOf(i + 1))
     this.#membership = {
       epoch: 1n,
@@ -101,11 +121,11 @@ export class MemoryWorld {
       earlierBeacons: [],
       directory: { ...LOCAL_DIRECTORY, shardCount: 16, homeSize: 31 },
       members: keys.map((key, i) => ({
-        node: nobleSigner(key).address,
+        node: signerOf(key).address,
         role: i < anchorCount ? 'anchor' : 'service',
         transportKey: ZERO_32,
         overlay: '',
-        api: '',
+        api: `http://node-${i}.test`,
         operator: ZERO_32,
         platform: ZERO_32,
         stake: 1n,
@@ -114,9 +134,13 @@ export class MemoryWorld {
     this.token = this.#loadedToken()
     keys.forEach((key, i) => {
       const ports = this.#ports(key)
-      if (i < anchorCount) this.anchors.push(new AnchoringNode(ports, this.#context()))
+      if (i < anchorCount) this.anchors.push(new AnchoringNode(ports, this.#context(), { http }))
       else {
-        const options = { secrets: { get: () => undefined }, endOfTurn: (run: () => void) => void this.time.at(0, run) }
+        const options = {
+          secrets: { get: () => undefined },
+          endOfTurn: (run: () => void) => void this.time.at(0, run),
+          capacity: capacity?.(ports.identity.signer.address),
+        }
         this.services.push(new ServiceNode(ports, this.#context(), options))
       }
     })
@@ -124,6 +148,24 @@ export class MemoryWorld {
 
   async start(): Promise<void> {
     for (const node of [...this.anchors, ...this.services]) await node.start()
+  }
+
+  /** What an anchor's services are given, for tests of one of them. */
+  portsOf(anchor: number): Ports {
+    return this.#ports(keyOf(anchor + 1))
+  }
+
+  get context(): NodeContext {
+    return this.#context()
+  }
+
+  /** The registered service nodes, in the order of `services`. */
+  get serviceMembers(): Membership['members'] {
+    return this.#membership.members.filter(({ role }) => role === 'service')
+  }
+
+  get anchorMembers(): Membership['members'] {
+    return this.#membership.members.filter(({ role }) => role === 'anchor')
   }
 
   /** The next fact of the issuer for the token's subset. */
@@ -142,7 +184,7 @@ export class MemoryWorld {
       subSequence: sequence,
       subPrevious: this.#last.uid,
       context: inputContext(networkIdOf(1n, this.#registry, keccak), tokenType, lane, keccak),
-      contentHash: textHash(text, nobleCrypto),
+      contentHash: textHash(text, crypto),
       kind: BigInt(INPUT_KINDS.indexOf('fact')),
       validFrom: time,
       origin: ZERO_32,
@@ -175,7 +217,7 @@ export class MemoryWorld {
       networkId: networkIdOf(1n, this.#registry, keccak),
       domain: this.domain,
       easDomain: this.easDomain,
-      parameters: LOCAL_PARAMETERS,
+      parameters: { ...LOCAL_PARAMETERS, ...this.#options.parameters },
       membership: () => this.#membership,
       homes: () => homes,
       tokens: {
@@ -188,17 +230,14 @@ export class MemoryWorld {
   }
 
   #ports(key: Hex): Ports {
-    const signer = nobleSigner(key)
+    const signer = signerOf(key)
     let counter = 0
     const store = memoryStore(this.time)
     return {
       clock: this.#clock(),
       random: {
         bytes: (length) =>
-          keccak(new Uint8Array([...key.slice(2, 10)].map(Number).concat(counter++ & 255, counter >> 8))).slice(
-            0,
-            length,
-          ),
+          keccak(new Uint8Array([...key.slice(-8)].map(Number).concat(counter++ & 255, counter >> 8))).slice(0, length),
       },
       store,
       log: storeLog(store),
@@ -211,7 +250,7 @@ export class MemoryWorld {
           return this.outside(request)
         },
       },
-      identity: { signer, crypto: nobleCrypto },
+      identity: { signer, crypto: crypto },
       telemetry: {
         log: (level, event, facts) => {
           if (level === 'error') throw new Error(`${event} ${String((facts?.error as Error)?.stack)}`)
@@ -234,8 +273,13 @@ export class MemoryWorld {
     return {
       self,
       send: (to, message) => {
-        const text = JSON.stringify(message)
-        this.time.at(1, () => this.#handlers.get(to)?.(self, JSON.parse(text)))
+        if (this.cuts.has(self) || this.cuts.has(to)) return
+        const delayMs = 1 + (this.delays.get(self) ?? 0) + (this.delays.get(to) ?? 0)
+        const sent = this.tampers.get(self)?.(message as { type: string }) ?? [message]
+        for (const each of sent) {
+          const text = JSON.stringify(each)
+          this.time.at(delayMs, () => this.#handlers.get(to)?.(self, JSON.parse(text)))
+        }
       },
       receive: (handle) => void this.#handlers.set(self, handle),
     }
@@ -261,6 +305,7 @@ export class MemoryWorld {
       gas: { query: 1n, update: 1n, load: 1n },
       checkBody: () => undefined,
       queryScope: (method) => (method === 'total' ? '' : undefined),
+      publicQuery: 'total',
       effectTarget: () => 'http://outside.test',
       timeoutMs: () => 500,
       checkRequest: () => ({ method: 'POST', path: '/call', json: {} }),

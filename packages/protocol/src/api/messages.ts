@@ -18,7 +18,7 @@ import {
   journaledEntryShape,
   PUBLISH_LIMIT,
   TOKEN_TEXT_LIMIT,
-} from '../wire/messages.ts'
+} from '../wire/shapes.ts'
 
 const MEMBER_LIMIT = 10_000
 const PAGE_LIMIT = 256
@@ -290,7 +290,8 @@ export type Problem = {
 
 export const NO_EVIDENCE = 'no enclave evidence'
 
-function oneOfText<T extends string>(
+/** One of several words. */
+export function oneOfText<T extends string>(
   ...values: readonly T[]
 ): { parse(input: unknown, at: string): T; toJson(value: T): unknown } {
   const shapes = oneOf('value', Object.fromEntries(values.map((value) => [value, record({})])))

@@ -67,6 +67,11 @@ export const electionErrors = {
     () => 'The placement was released.',
     'Wait for the placement of the next term.',
   ),
+  'election.executor_drained': entry<{ executor: string }>(
+    'conflict',
+    (f) => `Executor ${f.executor} missed its objectives for too long and did not hand over when it was asked to.`,
+    'Let the lease run out; another node is elected.',
+  ),
   'election.clock': entry<{ now: bigint; highest: bigint }>(
     'unavailable',
     (f) => `The clock stands at ${f.now}, below ${f.highest} which it showed before.`,

@@ -3,12 +3,12 @@ import { describe, expect, test } from 'vitest'
 import type { Bytes32 } from '../primitives/bytes.ts'
 import { accepted } from '../primitives/verdict.ts'
 import {
+  type HomeStanding,
   mayHandOver,
   NO_STANDING,
   open,
   plausible,
   type SealedRecord,
-  type Standing,
   seal,
   sealedRecord,
   signingEpoch,
@@ -32,7 +32,7 @@ const answer = (leases: readonly VotedLease[]): SealedRecord => ({
   certified: undefined,
 })
 
-function sealed(standing: Standing, epoch: bigint): Standing {
+function sealed(standing: HomeStanding, epoch: bigint): HomeStanding {
   const decision = seal(standing, epoch)
   if (!accepted(decision)) throw new Error(decision.code)
   return decision.value
@@ -40,7 +40,7 @@ function sealed(standing: Standing, epoch: bigint): Standing {
 
 describe('standings', () => {
   test('an anchor signs in the epoch it took over, and in none once it sealed', () => {
-    const first: Standing = { sealed: 1n, opened: 1n }
+    const first: HomeStanding = { sealed: 1n, opened: 1n }
     expect(signingEpoch(first)).toBe(1n)
     const left = sealed(first, 2n)
     expect(signingEpoch(left)).toBeUndefined()
@@ -69,7 +69,7 @@ describe('standings', () => {
     const step = fc.record({ what: fc.constantFrom('seal', 'open'), epoch: fc.bigInt(1n, 6n) })
     fc.assert(
       fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
-        let standing: Standing = { sealed: 1n, opened: 1n }
+        let standing: HomeStanding = { sealed: 1n, opened: 1n }
         let highest = 1n
         for (const { what, epoch } of steps) {
           const next = seal(standing, epoch)

@@ -10,25 +10,25 @@ export const SEALED_LEASE_LIMIT = 8
  * What stands durably at an anchor for one shard: it signs nothing in terms of epochs below `sealed`, and nothing at all unless it
  * took over, or began, the very home set of that epoch (`opened`).
  */
-export type Standing = { readonly sealed: bigint; readonly opened: bigint }
-export const NO_STANDING: Standing = { sealed: 0n, opened: 0n }
+export type HomeStanding = { readonly sealed: bigint; readonly opened: bigint }
+export const NO_STANDING: HomeStanding = { sealed: 0n, opened: 0n }
 
 /** What an anchor of the old home set says of one instance, after it sealed. Whoever takes it has checked its certificates. */
 export type SealedRecord = Pick<AnchorRecord, 'instance' | 'placement' | 'leases' | 'certified'>
 
 /** From then on nothing of an older home epoch is signed. */
-export function seal(standing: Standing, epoch: bigint): Verdict<Standing> {
+export function seal(standing: HomeStanding, epoch: bigint): Verdict<HomeStanding> {
   if (epoch <= standing.sealed) return ignore('home.sealed', { epoch, standing: standing.sealed })
   return accept({ ...standing, sealed: epoch })
 }
 
 /** The set of `epoch` was taken over from the one before it. */
-export function open({ sealed, opened }: Standing, epoch: bigint): Standing {
+export function open({ sealed, opened }: HomeStanding, epoch: bigint): HomeStanding {
   return { sealed: epoch > sealed ? epoch : sealed, opened: epoch > opened ? epoch : opened }
 }
 
 /** The epoch in which an anchor may sign for what lies in the shard. */
-export function signingEpoch({ sealed, opened }: Standing): bigint | undefined {
+export function signingEpoch({ sealed, opened }: HomeStanding): bigint | undefined {
   return sealed === opened && opened > 0n ? opened : undefined
 }
 
@@ -36,7 +36,7 @@ export function signingEpoch({ sealed, opened }: Standing): bigint | undefined {
  * Whether an anchor's records prove what bound the set before `epoch`: it must have taken over that set itself, or a later one,
  * and can promise nothing in it any more.
  */
-export function mayHandOver({ sealed, opened }: Standing, before: bigint, epoch: bigint): boolean {
+export function mayHandOver({ sealed, opened }: HomeStanding, before: bigint, epoch: bigint): boolean {
   return opened >= before && sealed >= epoch
 }
 

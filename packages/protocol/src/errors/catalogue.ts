@@ -5,6 +5,7 @@ import { attestationErrors } from '../attestation/errors.ts'
 import { directoryErrors } from '../directory/errors.ts'
 import { electionErrors } from '../election/errors.ts'
 import { executionErrors } from '../execution/errors.ts'
+import { healthErrors } from '../health/errors.ts'
 import { journalErrors } from '../journal/errors.ts'
 import { streamErrors } from '../stream/errors.ts'
 import { operationErrors } from './operation.ts'
@@ -15,6 +16,7 @@ export const catalogue = {
   ...streamErrors,
   ...directoryErrors,
   ...electionErrors,
+  ...healthErrors,
   ...journalErrors,
   ...executionErrors,
   ...accessErrors,

@@ -1,20 +1,40 @@
 /** What nodes say to each other: every overlay message with its shape and limits. Signatures never cover this encoding. */
-import { Action, Grant, GrantCheck } from '../access/messages.ts'
+import { Action } from '../access/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
+import { HOME_LIMIT } from '../directory/parameters.ts'
 import { SEALED_LEASE_LIMIT } from '../election/hand-over.ts'
-import { Placement, Release, Renew, Report } from '../election/messages.ts'
+import { Placement, Release, Renew } from '../election/messages.ts'
 import { STATE_LIMIT } from '../execution/instance.ts'
+import {
+  certifiedPenaltyShape,
+  EVIDENCE_LIMIT,
+  PenaltyRecord,
+  Ping,
+  Pong,
+  Replace,
+  sampleConflictShape,
+  signedDrainShape,
+  signedSampleShape,
+} from '../health/messages.ts'
 import { JournalCheckpoint } from '../journal/checkpoint.ts'
-import { Accept, Entry, Executed, Held } from '../journal/messages.ts'
+import { Accept, Executed, Held } from '../journal/messages.ts'
 import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
 import { address, bool, bytes32, uint } from '../primitives/struct.ts'
 import { BODY_LIMIT, streamItemShape } from '../stream/item.ts'
 import { certifiedCheckpointShape, certifiedReceiptShape, Receipt, StreamCheckpoint } from '../stream/messages.ts'
+import {
+  attestedGrantShape,
+  certificateShape,
+  certifiedPlacementShape,
+  certifiedRenewalShape,
+  commitProofShape,
+  journaledEntryShape,
+  signedReportShape,
+  signedReportsShape,
+  TOKEN_TEXT_LIMIT,
+} from './shapes.ts'
 
-const HOME_LIMIT = 31
 const RANGE_LIMIT = 64
-/** Entries that one publish message may hold. */
-export const PUBLISH_LIMIT = 64
 /** Entries that one range may hold, and the bytes of their binary form before base64. */
 export const STREAM_RANGE_LIMIT = 1_024
 export const STREAM_RANGE_BYTES = 512 * 1_024
@@ -23,29 +43,13 @@ export const INTEREST_LIMIT = 1_024
 /** Nodes that are introduced to a follower at a time. */
 const NEIGHBOUR_LIMIT = 12
 const PROOF_LIMIT = 48
-/** Longest CAIP-19 token id. */
-export const TOKEN_TEXT_LIMIT = 200
-
-const signatures = listOf(signature, HOME_LIMIT)
-const body = text(BODY_LIMIT)
-
-export const certificateShape = record({ entry: Entry, accepts: signatures })
-export const certifiedPlacementShape = record({ placement: Placement, votes: signatures })
-/** What the network itself keeps of an instance comes on top of what its script may keep. */
-const snapshot = text(2 * STATE_LIMIT)
-const signedExecutedShape = record({ executed: Executed, signature })
-export const certifiedJournalCheckpointShape = record({ checkpoint: JournalCheckpoint, signatures })
-export const certifiedRenewalShape = record({ renew: Renew, votes: signatures })
-export const votedLeaseShape = record({ placement: bytes32, term: uint(64), expires: uint(64), released: bool })
-export const signedReportShape = record({ report: Report, signature, certificate: optional(certificateShape) })
-export const attestedGrantShape = record({
-  grant: Grant,
-  signature,
-  checks: listOf(record({ check: GrantCheck, signature }), HOME_LIMIT),
-})
+/** Samples that one message may hold. */
+export const SAMPLES_LIMIT = 256
 /** Instances and streams in one page of a hand-over. */
 export const SEALED_PAGE_LIMIT = 32
 const SHARD_LIMIT = 1 << 22
+
+export const votedLeaseShape = record({ placement: bytes32, term: uint(64), expires: uint(64), released: bool })
 const sealedRecordShape = record({
   token: text(TOKEN_TEXT_LIMIT),
   instance: bytes32,
@@ -55,33 +59,13 @@ const sealedRecordShape = record({
 })
 export type SealedRecordMessage = ShapeOf<typeof sealedRecordShape>
 
-export const commitProofShape = oneOf('by', {
-  held: record({ entry: Entry, held: signatures }),
-  next: record({ entry: Entry, next: certificateShape }),
+/** What the network itself keeps of an instance comes on top of what its script may keep. */
+const snapshot = text(2 * STATE_LIMIT)
+const signedExecutedShape = record({ executed: Executed, signature })
+const certifiedJournalCheckpointShape = record({
+  checkpoint: JournalCheckpoint,
+  signatures: listOf(signature, HOME_LIMIT),
 })
-
-export const journalInputShape = oneOf('kind', {
-  'term-start': record({}),
-  input: record({
-    name: text(64),
-    attestation: attestationShape,
-    body,
-    delegation: optional(record({ attestation: attestationShape, body })),
-    revocation: optional(streamItemShape),
-  }),
-  action: record({ action: Action, signature, grant: optional(attestedGrantShape), args: body }),
-  attempt: record({ attestation: attestationShape, body }),
-  outcome: record({ attestation: attestationShape, body }),
-})
-
-/** An entry as it is stored and repaired: with its input and what certifies it. */
-export const journaledEntryShape = record({
-  entry: Entry,
-  executorSignature: signature,
-  input: journalInputShape,
-  certificate: optional(certificateShape),
-})
-export type JournaledEntry = ShapeOf<typeof journaledEntryShape>
 
 /** A checkpoint as it is kept and handed on: with the state that it vouches for, and the certificate of its entry. */
 export const keptCheckpointShape = record({
@@ -103,10 +87,10 @@ export const wireShape = oneOf('type', {
   // Election, at home anchors.
   activate: record({ token: text(TOKEN_TEXT_LIMIT) }),
   // `reports` of this term lead over a jump that is too long to be believed from one anchor.
-  prepare: record({ instance: bytes32, term: uint(64), reports: listOf(signedReportShape, HOME_LIMIT) }),
+  prepare: record({ instance: bytes32, term: uint(64), reports: signedReportsShape }),
   // `leasedUntil` is a hint, not a promise: when the last lease ends that this anchor voted for (0: none runs).
   report: record({ signed: signedReportShape, leasedUntil: uint(64) }),
-  'placement-proposal': record({ placement: Placement, reports: listOf(signedReportShape, HOME_LIMIT) }),
+  'placement-proposal': record({ placement: Placement, reports: signedReportsShape }),
   vote: record({ instance: bytes32, placement: bytes32, signature }),
   placement: record({ token: text(TOKEN_TEXT_LIMIT), certified: certifiedPlacementShape }),
   'renew-request': record({ instance: bytes32, renew: Renew }),
@@ -221,10 +205,27 @@ export const wireShape = oneOf('type', {
     action: Action,
     signature,
     grant: optional(attestedGrantShape),
-    args: body,
+    args: text(BODY_LIMIT),
   }),
   // Liveness, and refusals with their reason.
-  heartbeat: record({ node: address, ready: bool, instances: integer(0, 1_000_000) }),
+  heartbeat: record({
+    node: address,
+    ready: bool,
+    // Instances placed on the node, and how many it would take.
+    instances: integer(0, 1_000_000),
+    limit: integer(0, 1_000_000),
+    // Its last word about planned maintenance, said again until all anchors have heard it.
+    drain: optional(signedDrainShape),
+  }),
+  // Health: probes, what they measured, and what follows from it.
+  ping: record({ ping: Ping, signature }),
+  pong: record({ pong: Pong, signature }),
+  samples: record({ samples: listOf(signedSampleShape, SAMPLES_LIMIT) }),
+  'sample-conflict': record({ conflict: sampleConflictShape }),
+  'penalty-proposal': record({ record: PenaltyRecord, samples: listOf(signedSampleShape, EVIDENCE_LIMIT) }),
+  'penalty-signature': record({ node: address, record: bytes32, signature }),
+  penalty: record({ certified: certifiedPenaltyShape }),
+  replace: record({ instance: bytes32, replace: Replace, signature }),
   refused: record({ instance: bytes32, about: text(32), code: text(64), facts: text(1024) }),
 })
 export type WireMessage = ShapeOf<typeof wireShape>
