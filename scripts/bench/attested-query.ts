@@ -5,6 +5,7 @@ import { Agent, request } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import {
+  ANY_FRESHNESS,
   type AttestedGrant,
   answerShape,
   digestOf,
@@ -157,7 +158,8 @@ function signedQuery(site: Site, token: string, grant: AttestedGrant): string {
     grant: toHex(digestOf(Grant, grant.grant, network.domain, crypto.keccak)),
     nonce: toHex(site.random(32)),
     time: site.clock.now(),
-    minN: 0n,
+    ...ANY_FRESHNESS,
+    bypassCache: false,
   }
   const signature = signer.sign(digestOf(Query, query, network.domain, crypto.keccak))
   return JSON.stringify(queryRequestShape.toJson({ query, signature, args, grant }))

@@ -20,6 +20,8 @@ export type NetworkParameters = {
   readonly replicas: number
   /** How long to wait before a message without answer is sent again. */
   readonly retryMs: number
+  /** How long after the end of a lease reads go on, marked stale. */
+  readonly staleReadsMs: number
   /** Seconds for which every entry of every stream is kept, whatever its class; a week by default. */
   readonly hotS?: bigint | undefined
 }
@@ -30,6 +32,7 @@ export const LOCAL_PARAMETERS: NetworkParameters = {
   heartbeatMs: 500,
   replicas: 3,
   retryMs: 250,
+  staleReadsMs: 60_000,
 }
 
 /** What an effect wants to send. */
@@ -49,6 +52,8 @@ export type LoadedToken = {
   readonly token: Bytes32
   readonly instance: Bytes32
   readonly rules: TokenRules
+  /** The script engine that runs it: another one may compute another result. */
+  readonly engine: Bytes32
   readonly gas: GasCaps
   /** Checks a body against the declared schema before it is journaled; undefined when it fits. */
   readonly checkBody: (input: JournalInput) => Refusal | undefined

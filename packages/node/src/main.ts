@@ -44,6 +44,7 @@ import { ServiceNode } from './service-node.ts'
 const PARENT_CHECK_MS = 1_000
 /** An orphan that has not ended in order by then, perhaps because it never finished its start, just ends. */
 const ORPHAN_LIMIT_MS = 5_000
+const BYTES_PER_MIB = 1_048_576
 
 /** Anchors order what scripts do and never run one. */
 const NO_SANDBOX: Sandbox = {
@@ -132,6 +133,7 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
     parameters: {
       leaseMs: BigInt(config.parameters.leaseMs),
       epsilonMs: BigInt(config.parameters.epsilonMs),
+      staleReadsMs: BigInt(config.parameters.staleReadsMs),
       replicas: config.parameters.replicas,
     },
   }
@@ -155,7 +157,8 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
   } else {
     const secrets = new SecretService(ports, context, await sealingOpener(join(config.folder, 'sealing.key')))
     await secrets.start()
-    const node = new ServiceNode(ports, context, { secrets, endOfTurn: setImmediate })
+    const resultCacheBytes = config.resultCacheMiB * BYTES_PER_MIB
+    const node = new ServiceNode(ports, context, { secrets, endOfTurn: setImmediate, resultCacheBytes })
     commonRoutes(api, { ...common, status: async () => serviceStatus(base(), node) })
     serviceRoutes(api, node, secrets)
     await node.start()

@@ -26,6 +26,7 @@ import {
   REGISTRY,
 } from '../../node/src/testing/fake-stream.ts'
 import { networkOf } from './network.ts'
+import { ReplicaBoard } from './replica-board.ts'
 import type { Site } from './site.ts'
 import { type Subscribed, type SubscribeOptions, type SubscribeParameters, subscribe } from './subscribe.ts'
 
@@ -75,7 +76,7 @@ function siteOf(anchors: readonly string[]): Site {
     epoch: 1n,
     beacon: ZERO_32,
     members,
-    parameters: { leaseMs: 3_000n, epsilonMs: 200n, replicas: 3 },
+    parameters: { leaseMs: 3_000n, epsilonMs: 200n, staleReadsMs: 60_000n, replicas: 3 },
   }
   return {
     anchors,
@@ -85,7 +86,7 @@ function siteOf(anchors: readonly string[]): Site {
     clock: { now: () => BigInt(Date.now()) },
     random: (bytes) => new Uint8Array(bytes),
     placements: new Map(),
-    latencies: new Map(),
+    board: new ReplicaBoard({ now: () => performance.now(), random: Math.random }),
   }
 }
 

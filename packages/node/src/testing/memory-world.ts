@@ -252,6 +252,7 @@ export class MemoryWorld {
         actions: {},
         effects: { call: { attempts: 3, timeoutMs: 500, idempotent: true, attestedBy: undefined } },
       },
+      engine: ZERO_32,
       gas: { query: 1n, update: 1n, load: 1n },
       checkBody: () => undefined,
       queryScope: (method) => (method === 'total' ? '' : undefined),
