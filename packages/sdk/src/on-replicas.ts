@@ -13,7 +13,7 @@ import {
 import { type CallOptions, TIMEOUT_MS } from './http.ts'
 import type { SignedRequest } from './query.ts'
 import type { End } from './replica-board.ts'
-import { resolve } from './resolve.ts'
+import { type ResolveOptions, resolve } from './resolve.ts'
 import type { Site } from './site.ts'
 import { type AnswerProof, assertProof, type Expected, verifyAnswerProof } from './verify.ts'
 
@@ -68,9 +68,9 @@ export async function onReplicas<T>(site: Site, limits: Limits, question: Questi
   for (let attempt = 1; attempt <= TRIES && performance.now() < until; attempt++) {
     const timeoutMs = Math.max(1, Math.ceil(Math.min(limits.timeoutMs ?? TIMEOUT_MS, until - performance.now())))
     const options = { signal: limits.signal, timeoutMs }
-    const place = await resolve(site, id, { ...options, anew, orStale: question.mayBeStale }).catch((error: unknown) => {
-      limits.signal?.throwIfAborted()
-      throw failures.length > 0 ? unanswered(limits.token, failures, error) : error
+    const place = await placementFor(site, id, {
+      options: { ...options, anew, orStale: question.mayBeStale },
+      failures,
     })
     const { executor, replicas } = place.certified.placement
     const all = question.of === 'executor' ? [executor] : replicas
@@ -86,6 +86,20 @@ export async function onReplicas<T>(site: Site, limits: Limits, question: Questi
     anew = round.length >= all.length || outcome.failures.some(({ error }) => PLACEMENT_MOVED.includes(error.code))
   }
   throw unanswered(limits.token, failures)
+}
+
+/** When anchors can name none either, what replicas failed with before says more. */
+async function placementFor(
+  site: Site,
+  token: string,
+  { options, failures }: { options: ResolveOptions; failures: readonly Failure[] },
+): Promise<PlacementInfo> {
+  try {
+    return await resolve(site, token, options)
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    throw failures.length > 0 ? unanswered(token, failures, error) : error
+  }
 }
 
 type Choice = {

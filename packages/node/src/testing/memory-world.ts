@@ -1,10 +1,13 @@
 /** A whole network in memory, on a virtual clock: for tests that follow one story through all services. */
 import {
   type Address,
+  ANY_FRESHNESS,
   attest,
   canonicalJson,
+  digestOf,
   domainOf,
   easDomain,
+  type Freshness,
   type Hex,
   INPUT_KINDS,
   inputContext,
@@ -15,6 +18,8 @@ import {
   networkIdOf,
   nobleCrypto,
   nobleSigner,
+  Query,
+  type QueryRequest,
   SLInput,
   type StreamItem,
   streamOf,
@@ -24,6 +29,7 @@ import {
   toHex,
   tokenOf,
   tokenTypeOf,
+  utf8,
   ZERO_32,
 } from '@smartlayer/protocol'
 import { storeLog } from '../adapters/store-log.ts'
@@ -77,6 +83,12 @@ export class MemoryWorld {
   readonly anchors: AnchoringNode[] = []
   readonly services: ServiceNode[] = []
   readonly requests: OutboundRequest[] = []
+  /** All nodes, anchors first. */
+  readonly addresses: readonly Address[]
+  /** Nodes that hear nothing and are not heard. */
+  readonly cut = new Set<Address>()
+  /** Calls of the script at all nodes, by method. */
+  readonly calls = new Map<string, number>()
   readonly ref: TokenRef = { chainId: 1n, contract: `0x${'c0'.repeat(20)}`, tokenId: 7n }
   readonly issuer = nobleSigner(keyOf(99))
   outside: Outside = () => ({ end: 'answer', status: 200, body: '{}', signature: undefined })
@@ -89,6 +101,7 @@ export class MemoryWorld {
   readonly #handlers = new Map<Address, (from: Address, message: unknown) => void>()
   readonly #membership: Membership
   readonly token: LoadedToken
+  #asked = 0
   #last = { sequence: 0n, uid: ZERO_32 as Hex }
 
   constructor({ anchorCount = 4, serviceCount = 3 }: { anchorCount?: number; serviceCount?: number } = {}) {
@@ -107,6 +120,7 @@ export class MemoryWorld {
         stake: 1n,
       })),
     }
+    this.addresses = this.#membership.members.map(({ node }) => node)
     this.token = this.#loadedToken()
     keys.forEach((key, i) => {
       const ports = this.#ports(key)
@@ -154,6 +168,31 @@ export class MemoryWorld {
     return { attestation, body: text }
   }
 
+  /** A signed query of the token's sum. */
+  ask(
+    wanted: Partial<Freshness> & { readonly bypassCache?: boolean } = {},
+    audience = nobleSigner(keyOf(98)),
+  ): QueryRequest {
+    const query: Query = {
+      token: this.token.token,
+      method: 'total',
+      args: textHash('null', nobleCrypto),
+      audience: audience.address,
+      grant: ZERO_32,
+      nonce: toHex(keccak(utf8(String(this.#asked++)))),
+      time: this.now,
+      ...ANY_FRESHNESS,
+      bypassCache: false,
+      ...wanted,
+    }
+    const signature = audience.sign(digestOf(Query, query, this.domain, keccak))
+    return { query, signature, args: 'null', grant: undefined }
+  }
+
+  get now(): bigint {
+    return START + BigInt(Math.floor(this.time.now))
+  }
+
   /** Signs, publishes and remembers the place of a fact. */
   async publish(body: object): Promise<StreamItem> {
     const item = this.fact(body)
@@ -198,7 +237,13 @@ export class MemoryWorld {
       log: storeLog(store),
       network: this.#network(signer.address),
       chain: {} as Ports['chain'],
-      sandbox: { load: async () => {}, call: async (_, method, input) => counterScript(method, JSON.parse(input)) },
+      sandbox: {
+        load: async () => {},
+        call: async (_, method, input) => {
+          this.calls.set(method, (this.calls.get(method) ?? 0) + 1)
+          return counterScript(method, JSON.parse(input))
+        },
+      },
       egress: {
         request: async (request) => {
           this.requests.push(request)
@@ -218,7 +263,7 @@ export class MemoryWorld {
 
   #clock(): Clock {
     return {
-      now: () => START + BigInt(Math.floor(this.time.now)),
+      now: () => this.now,
       monotonic: () => this.time.now,
       after: (delayMs, run) => this.time.at(delayMs, run),
     }
@@ -229,7 +274,9 @@ export class MemoryWorld {
       self,
       send: (to, message) => {
         const text = JSON.stringify(message)
-        this.time.at(1, () => this.#handlers.get(to)?.(self, JSON.parse(text)))
+        this.time.at(1, () => {
+          if (!this.cut.has(self) && !this.cut.has(to)) this.#handlers.get(to)?.(self, JSON.parse(text))
+        })
       },
       receive: (handle) => void this.#handlers.set(self, handle),
     }
