@@ -13,7 +13,16 @@ import {
   type Signer,
   SmartLayerError,
 } from '@smartlayer/protocol'
-import { type ActParameters, act, createSite, type QueryParameters, query, type Site } from '../index.ts'
+import {
+  type ActParameters,
+  act,
+  createSite,
+  type PublicParameters,
+  type QueryParameters,
+  query,
+  queryPublic,
+  type Site,
+} from '../index.ts'
 import { loadNetwork } from '../network.ts'
 import { idsOf } from '../publish.ts'
 import { type SubscribeOptions, type SubscribeParameters, subscribe } from '../subscribe.ts'
@@ -73,6 +82,9 @@ export class SmartLayer {
     return {
       call: <T = unknown>(method: string, args: unknown = null, rest: Partial<QueryParameters> = {}) =>
         query<T>(site, { ...rest, token: id, method, args, grant }),
+      /** The same answer that everybody gets, for methods without a scope. */
+      callPublic: <T = unknown>(method: string, args: unknown = null, rest: Partial<PublicParameters> = {}) =>
+        queryPublic<T>(site, { ...rest, token: id, method, args }),
       act: (name: string, args: unknown = null, rest: Partial<ActParameters> = {}) =>
         act(site, { ...rest, token: id, name, args, grant }),
     }
