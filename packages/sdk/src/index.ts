@@ -2,6 +2,7 @@
 export { attestGrant, type GrantParameters, signGrant } from './grant.ts'
 export { createIntegration, createSite, type Integration, type IntegrationOptions } from './integration.ts'
 export { loadNetwork, type Network, networkOf, type Trust } from './network.ts'
+export type { SignedRequest, Tried } from './on-replicas.ts'
 export { type FactParameters, type IssuerParameters, publish, readPlace, signFact } from './publish.ts'
 export {
   type ActParameters,
@@ -12,7 +13,6 @@ export {
   query,
   queryPublic,
   type Result,
-  type SignedRequest,
 } from './query.ts'
 export { type BoardOptions, ReplicaBoard } from './replica-board.ts'
 export { type ResolveOptions, resolve } from './resolve.ts'

@@ -1,17 +1,20 @@
 /** One question to the replicas of a token: which one is asked, when a second one is, and when it is given up. */
 import {
+  type Action,
   type Address,
   type Answer,
   formatTokenRef,
+  type Hex,
   isSmartLayerError,
   memberOf,
   type PlacementInfo,
+  type PublicQuery,
   parseContent,
   parseTokenRef,
+  type Query,
   SmartLayerError,
 } from '@smartlayer/protocol'
 import { type CallOptions, TIMEOUT_MS } from './http.ts'
-import type { SignedRequest } from './query.ts'
 import type { End } from './replica-board.ts'
 import { type ResolveOptions, resolve } from './resolve.ts'
 import type { Site } from './site.ts'
@@ -26,6 +29,13 @@ const PLACEMENT_MOVED = ['query.not_serving', 'query.not_linearizable', 'answer.
 /** What a node refuses in order: it does its part, though it has no answer now. */
 const IN_ORDER = ['query.behind', 'query.too_old', 'query.not_linearizable', 'query.not_serving', 'queue.full']
 
+/** What was asked, and by whom; nobody signs what everybody may ask. */
+export type SignedRequest =
+  | { readonly kind: 'query'; readonly message: Query; readonly signature: Hex }
+  | { readonly kind: 'action'; readonly message: Action; readonly signature: Hex }
+  | { readonly kind: 'public'; readonly message: PublicQuery }
+
+/** What was answered, why it can be believed, and which nodes were tried. */
 export type ReplicaResult<T> = {
   readonly value: T
   readonly proof: AnswerProof

@@ -9,7 +9,6 @@ import {
   canonicalJson,
   digestOf,
   Grant,
-  type Hex,
   type PlacementInfo,
   PublicQuery,
   parseTokenRef,
@@ -55,11 +54,6 @@ export type QueryParameters = CallOptions &
     /** All tries together, in milliseconds. */
     readonly totalMs?: number
   }
-
-export type SignedRequest =
-  | { readonly kind: 'query'; readonly message: Query; readonly signature: Hex }
-  | { readonly kind: 'action'; readonly message: ActionMessage; readonly signature: Hex }
-  | { readonly kind: 'public'; readonly message: PublicQuery }
 
 /** What was answered, why it can be believed, and which nodes were tried. */
 export type Result<T> = ReplicaResult<T>
