@@ -13,7 +13,7 @@ import {
 } from '@smartlayer/protocol'
 import { type Asked, agreedRefusal, askSome, notReached, valuesOf } from './ask.ts'
 import { type CallOptions, get } from './http.ts'
-import type { Site } from './site.ts'
+import type { KnownPlacement, Site } from './site.ts'
 import { judgePlacement, leaseEnd } from './verify.ts'
 
 const ELECTION_TRIES = 20
@@ -22,6 +22,8 @@ const ELECTION_WAIT_MS = 250
 const TRIES_BEFORE_STALE = 4
 /** And so long it is made do with before anchors are asked again. */
 const STALE_PAUSE_MS = 1_000n
+/** Placements that a client remembers. */
+const PLACEMENT_LIMIT = 10_000
 /** An anchor that is slower than this is not waited for alone. */
 const HEDGE_MS = 50
 
@@ -40,7 +42,7 @@ export async function resolve(site: Site, token: string, options: ResolveOptions
   for (let attempt = 1; ; attempt++) {
     try {
       const found = await ask(site, id, options)
-      site.placements.set(id, { info: found, missed: undefined })
+      keep(site, id, { info: found, missed: undefined })
       return found
     } catch (error) {
       options.signal?.throwIfAborted()
@@ -53,11 +55,7 @@ export async function resolve(site: Site, token: string, options: ResolveOptions
   }
 }
 
-function isUsable(
-  site: Site,
-  { info, missed }: NonNullable<ReturnType<Site['placements']['get']>>,
-  options: ResolveOptions,
-) {
+function isUsable(site: Site, { info, missed }: KnownPlacement, options: ResolveOptions) {
   const now = site.clock.now()
   const { epsilonMs } = site.network
   if (now + epsilonMs < leaseEnd(info)) return true
@@ -68,7 +66,7 @@ function isUsable(
 function endedLately(site: Site, id: string): PlacementInfo | undefined {
   const known = site.placements.get(id)
   if (!known || !isLate(site, known.info)) return undefined
-  site.placements.set(id, { ...known, missed: site.clock.now() })
+  keep(site, id, { ...known, missed: site.clock.now() })
   return known.info
 }
 
@@ -134,7 +132,14 @@ function inForce({ clock, network }: Site, info: PlacementInfo): boolean {
 /** Kept only over an older one: an anchor that lags must not take the newest away. */
 function rememberEnded(site: Site, token: string, info: PlacementInfo): void {
   const known = site.placements.get(token)
-  if (!known || byTermThenLease(info, known.info) < 0) site.placements.set(token, { info, missed: known?.missed })
+  if (!known || byTermThenLease(info, known.info) < 0) keep(site, token, { info, missed: known?.missed })
+}
+
+/** Within a bound: the token that was looked up first goes first. */
+function keep({ placements }: Site, token: string, known: KnownPlacement): void {
+  const [oldest] = placements.keys()
+  if (!placements.has(token) && placements.size >= PLACEMENT_LIMIT && oldest !== undefined) placements.delete(oldest)
+  placements.set(token, known)
 }
 
 function shuffled({ anchors, random }: Site): readonly string[] {

@@ -52,6 +52,8 @@ export type ServerOptions = {
   readonly key: Hex
   /** Faster crypto than the portable default, with the signer it makes. */
   readonly crypto?: { readonly crypto: Crypto; readonly signer: (key: Hex) => Signer }
+  /** The weight of a node in the choice of replicas, as anchors publish it; every node counts 1 without it. */
+  readonly weightOf?: (node: Address) => number
 }
 
 /** Connects a back end. Throws `quorum.not_reached`, `chain.unreachable`, or `node.unknown` when anchors and chain differ. */
@@ -66,7 +68,8 @@ export async function connect(options: ServerOptions): Promise<SmartLayer> {
   if (stranger) throw SmartLayerError.of('node.unknown', { node: stranger.node })
   const missing = anchorsOf({ ...network.membership, members }).find(({ node }) => !memberOf(network.membership, node))
   if (missing) throw SmartLayerError.of('node.role', { node: missing.node, role: 'an anchor by the asked anchors' })
-  return new SmartLayer(await createSite({ anchors, trust, signer, crypto, network }))
+  const weights = options.weightOf && { weightOf: options.weightOf }
+  return new SmartLayer(await createSite({ anchors, trust, signer, crypto, network, ...weights }))
 }
 
 export class SmartLayer {
