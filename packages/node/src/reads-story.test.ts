@@ -81,6 +81,21 @@ describe('a greatest age', () => {
     expect(world.now - answer.asOf).toBeLessThanOrEqual(150n)
   })
 
+  it('is not met by a place that the anchors know to be an old one', async () => {
+    const replica = others()[0]!
+    // It hears of the next entry from anchors alone, and of no replica that computed the same.
+    for (const service of world.services) world.cutLinks.add(`${addressOf(service)}>${addressOf(replica)}`)
+    const toAnchors = world.addresses.slice(0, world.anchors.length).map((to) => `${addressOf(replica)}>${to}`)
+    for (const link of toAnchors) world.cutLinks.add(link)
+    await world.publish({ add: 7 })
+    await world.time.run(150)
+    for (const link of toAnchors) world.cutLinks.delete(link)
+    expect(replica.instances[0]!.replica.head.n).toBe(2n)
+    expect(replica.instances[0]!.replica.confirmed?.state.n).toBe('2')
+    expect(executor().instances[0]!.replica.confirmed?.state.n).toBe('3')
+    expect(await read(replica, world.ask({ maxAgeMs: 100n }))).toBe('query.too_old')
+  })
+
   it('is refused by a replica that hears of nobody', async () => {
     const replica = others()[0]!
     world.cut.add(addressOf(replica))

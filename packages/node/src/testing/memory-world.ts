@@ -87,6 +87,8 @@ export class MemoryWorld {
   readonly addresses: readonly Address[]
   /** Nodes that hear nothing and are not heard. */
   readonly cut = new Set<Address>()
+  /** Links that carry nothing, as `FROM>TO`. */
+  readonly cutLinks = new Set<string>()
   /** Calls of the script at all nodes, by method. */
   readonly calls = new Map<string, number>()
   readonly ref: TokenRef = { chainId: 1n, contract: `0x${'c0'.repeat(20)}`, tokenId: 7n }
@@ -275,7 +277,8 @@ export class MemoryWorld {
       send: (to, message) => {
         const text = JSON.stringify(message)
         this.time.at(1, () => {
-          if (!this.cut.has(self) && !this.cut.has(to)) this.#handlers.get(to)?.(self, JSON.parse(text))
+          const isCut = this.cut.has(self) || this.cut.has(to) || this.cutLinks.has(`${self}>${to}`)
+          if (!isCut) this.#handlers.get(to)?.(self, JSON.parse(text))
         })
       },
       receive: (handle) => void this.#handlers.set(self, handle),
