@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { type Row, row } from './bench/row.ts'
 
-const NETWORK = ['ready', 'memory', 'attested-query', 'committed-update', 'publish'] as const
+const NETWORK = ['ready', 'memory', 'attested-query', 'resolve', 'even-load', 'committed-update', 'publish'] as const
 const ALONE = [
   'attested-answers',
   'sandbox',

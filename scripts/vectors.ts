@@ -22,6 +22,7 @@ import {
   nobleSigner,
   OutsideAnswer,
   Placement,
+  PublicQuery,
   Query,
   Receipt,
   Release,
@@ -70,6 +71,7 @@ export const SIGNED_STRUCTS: readonly Struct<any>[] = [
   Grant,
   GrantCheck,
   Query,
+  PublicQuery,
   Action,
   OutsideAnswer,
   SealingKey,
@@ -174,6 +176,7 @@ function jsonFor(type: string, name: string): unknown {
   if (type.endsWith('[]')) return [1, 2].map((n) => jsonFor(type.slice(0, -2), `${name} ${n}`))
   if (type === 'string') return `${name} – ✓`
   if (type === 'bytes') return idOf(name)
+  if (type === 'bool') return true
   const word = wordFor(type, name)
   return typeof word === 'bigint' ? String(word) : word
 }

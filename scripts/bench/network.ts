@@ -6,7 +6,9 @@ import { setTimeout } from 'node:timers/promises'
 import { FlightDemo } from '../../examples/flight-ticket/src/demo.ts'
 import { benchAttestedQuery } from './attested-query.ts'
 import { benchCommittedUpdate } from './committed-update.ts'
+import { benchEvenLoad } from './even-load.ts'
 import { pssMiB, treeOf } from './processes.ts'
+import { benchResolve } from './resolve.ts'
 import { type Row, row } from './row.ts'
 import { benchPublish } from './streams.ts'
 
@@ -16,7 +18,14 @@ const SETTLE_MS = 3_000
 const TARGET_READY_S = 15
 const TARGET_MEMORY_MIB = 1_331
 
-export type NetworkBench = 'ready' | 'memory' | 'attested-query' | 'committed-update' | 'publish'
+export type NetworkBench =
+  | 'ready'
+  | 'memory'
+  | 'attested-query'
+  | 'resolve'
+  | 'even-load'
+  | 'committed-update'
+  | 'publish'
 
 export async function benchNetwork(wanted: readonly NetworkBench[]): Promise<readonly Row[]> {
   const folder = mkdtempSync(join(tmpdir(), 'smart-layer-bench-'))
@@ -39,6 +48,8 @@ async function measureIn(folder: string, wanted: readonly NetworkBench[]): Promi
       ],
       memory: async () => memory(),
       'attested-query': () => benchAttestedQuery(demo),
+      resolve: () => benchResolve(demo),
+      'even-load': () => benchEvenLoad(demo),
       'committed-update': () => benchCommittedUpdate(demo),
       publish: () => benchPublish(demo),
     }

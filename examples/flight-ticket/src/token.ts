@@ -81,6 +81,12 @@ export default defineToken({
         hotel,
       }),
     },
+    // What every display board shows: it says nothing of whoever holds the ticket.
+    delay: {
+      scope: '',
+      returns: v.object({ flight: v.string({ max: 16 }), date: v.string({ max: 10 }), delayMinutes: v.integer() }),
+      run: ({ flight, date, delayMinutes }) => ({ flight, date, delayMinutes }),
+    },
   },
   actions: {
     linkHotel: {

@@ -24,6 +24,8 @@ export type NetworkParameters = {
   readonly retryMs: number
   /** Entries after which the state of an instance is kept as a checkpoint, and what led to the one before is cut. */
   readonly checkpointEvery: number
+  /** How long after the end of a lease reads go on, marked stale. */
+  readonly staleReadsMs: number
   /** Seconds for which every entry of every stream is kept, whatever its class; a week by default. */
   readonly hotS?: bigint | undefined
   /** What is asked of service nodes, and how it is measured; what suits one machine by default. */
@@ -37,6 +39,7 @@ export const LOCAL_PARAMETERS: NetworkParameters = {
   replicas: 3,
   retryMs: 250,
   checkpointEvery: 64,
+  staleReadsMs: 60_000,
 }
 
 /** What an effect wants to send. */
@@ -56,6 +59,8 @@ export type LoadedToken = {
   readonly token: Bytes32
   readonly instance: Bytes32
   readonly rules: TokenRules
+  /** The script engine that runs it: another one may compute another result. */
+  readonly engine: Bytes32
   readonly gas: GasCaps
   /** Checks a body against the declared schema before it is journaled; undefined when it fits. */
   readonly checkBody: (input: JournalInput) => Refusal | undefined

@@ -47,6 +47,7 @@ import { ServiceNode } from './service-node.ts'
 const PARENT_CHECK_MS = 1_000
 /** An orphan that has not ended in order by then, perhaps because it never finished its start, just ends. */
 const ORPHAN_LIMIT_MS = 5_000
+const BYTES_PER_MIB = 1_048_576
 
 /** Anchors order what scripts do and never run one. */
 const NO_SANDBOX: Sandbox = {
@@ -136,6 +137,7 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
     parameters: {
       leaseMs: BigInt(config.parameters.leaseMs),
       epsilonMs: BigInt(config.parameters.epsilonMs),
+      staleReadsMs: BigInt(config.parameters.staleReadsMs),
       replicas: config.parameters.replicas,
     },
   }
@@ -160,7 +162,9 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
   } else {
     const secrets = new SecretService(ports, context, await sealingOpener(join(config.folder, 'sealing.key')))
     await secrets.start()
-    const node = new ServiceNode(ports, context, { secrets, endOfTurn: setImmediate, capacity: config.capacity })
+    const resultCacheBytes = config.resultCacheMiB * BYTES_PER_MIB
+    const { capacity } = config
+    const node = new ServiceNode(ports, context, { secrets, endOfTurn: setImmediate, capacity, resultCacheBytes })
     commonRoutes(api, { ...common, status: async () => serviceStatus(base(), node) })
     serviceRoutes(api, node, secrets)
     if (config.development) maintenanceRoutes(api, node.maintenance)

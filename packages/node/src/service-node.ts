@@ -2,6 +2,7 @@
 import {
   Action,
   type ActionRequest,
+  type Address,
   type Answer,
   accepted,
   anchorsOf,
@@ -12,6 +13,7 @@ import {
   canonicalJson,
   digestOf,
   type FollowedStatus,
+  type Freshness,
   formatTokenRef,
   isSmartLayerError,
   type JournalInput,
@@ -28,6 +30,7 @@ import type { Secrets } from './execution/effect-performer.ts'
 import { HostedInstance } from './execution/hosted-instance.ts'
 import { InputBuffer } from './execution/input-buffer.ts'
 import { checkOwn } from './execution/own-input.ts'
+import type { PublicAnswer } from './execution/public-answers.ts'
 import { QueryService } from './execution/query-service.ts'
 import { HealthParts } from './health/health-parts.ts'
 import type { Load } from './health/heartbeats.ts'
@@ -51,6 +54,8 @@ export type ServiceNodeOptions = {
   readonly endOfTurn: (run: () => void) => void
   /** Instances that this node would host. */
   readonly capacity?: number | undefined
+  /** Bytes that results of queries may take. */
+  readonly resultCacheBytes?: number | undefined
 }
 
 export class ServiceNode {
@@ -62,6 +67,7 @@ export class ServiceNode {
   readonly #door: QuorumDoor
   readonly #queries: QueryService
   readonly #hosted = new Map<Bytes32, HostedInstance>()
+  readonly #byToken = new Map<Bytes32, HostedInstance>()
   readonly #loading = new Map<string, Promise<HostedInstance>>()
   readonly #capacity: number
   readonly #mover: Mover
@@ -73,7 +79,7 @@ export class ServiceNode {
   constructor(
     ports: Ports,
     context: NodeContext,
-    { secrets, endOfTurn, capacity = INSTANCE_LIMIT }: ServiceNodeOptions,
+    { secrets, endOfTurn, capacity = INSTANCE_LIMIT, resultCacheBytes }: ServiceNodeOptions,
   ) {
     this.#ports = ports
     this.#context = context
@@ -83,7 +89,8 @@ export class ServiceNode {
     const revocations = new RevocationBook(ports.store, ports.identity.crypto.keccak)
     const door = new EntryDoor(ports, context, revocations)
     this.#inputs = new InputBuffer(ports, context, { post: this.#post, door, revocations }, () => this.#pump())
-    this.#queries = new QueryService(ports, context, new BatchSigner(ports, context, { endOfTurn }))
+    const signer = new BatchSigner(ports, context, { endOfTurn })
+    this.#queries = new QueryService(ports, context, signer, resultCacheBytes)
     this.#capacity = Math.min(capacity, INSTANCE_LIMIT)
     const health = new HealthParts(ports.identity, context)
     this.maintenance = new Maintenance(ports, health)
@@ -127,8 +134,15 @@ export class ServiceNode {
 
   /** Throws `query.not_serving` and all that QueryService throws. */
   async query(token: string, request: QueryRequest): Promise<Answer> {
-    const hosted = this.#find(token)
-    return this.#queries.answer(request, { token: hosted.token, confirmed: hosted.serving() })
+    return this.#queries.answer(request, this.#find(token))
+  }
+
+  /** An answer that is the same for everybody. Throws as `query`, and `query.not_public`. */
+  async queryForEverybody(
+    token: string,
+    asked: { readonly method: string; readonly args: string; readonly wanted: Freshness },
+  ): Promise<PublicAnswer> {
+    return this.#queries.answerForEverybody(asked, this.#find(token))
   }
 
   /** Journals an action and answers once it is committed and a majority of the replicas computed the same state. */
@@ -146,7 +160,8 @@ export class ServiceNode {
     const confirmed = await this.#within(settled, ACTION_TIMEOUT_MS, () => hosted.forget(digest))
     const result = canonicalJson({ n: confirmed.state.n, refused: confirmed.state.refused })
     const { name: method, audience } = action
-    return this.#queries.attest({ token: hosted.token, confirmed }, { method, audience, requestHash: digest, result })
+    const about = { method, audience, requestHash: digest, result }
+    return this.#queries.attest(hosted.token, hosted.basisOf(confirmed), about)
   }
 
   #listen(): void {
@@ -156,7 +171,7 @@ export class ServiceNode {
     post.on('committed', (_, { journaled, proof }) => {
       this.#hosted.get(journaled.entry.instance)?.take([journaled], proof as CommitProof)
     })
-    post.on('journal-range', (_, message) => this.#range(message))
+    post.on('journal-range', (from, message) => this.#range(from, message))
     post.on('journal-snapshot', (_, { kept }) => {
       this.#hosted
         .get(kept.certified.checkpoint.instance)
@@ -202,17 +217,21 @@ export class ServiceNode {
     this.#hosted.get(instance)?.extend(certified)
   }
 
-  #range(message: {
-    instance: Bytes32
-    placement?: CertifiedPlacement | undefined
-    lease?: CertifiedRenewal | undefined
-    entries: Parameters<HostedInstance['take']>[0]
-    proof?: unknown
-  }): void {
+  #range(
+    from: Address,
+    message: {
+      instance: Bytes32
+      placement?: CertifiedPlacement | undefined
+      lease?: CertifiedRenewal | undefined
+      entries: Parameters<HostedInstance['take']>[0]
+      proof?: unknown
+    },
+  ): void {
     const hosted = this.#hosted.get(message.instance)
     if (!hosted) return
     if (message.placement) hosted.place(message.placement)
     if (message.lease) hosted.extend(message.lease)
+    hosted.heardOf(from, { nothingNewer: message.proof === undefined })
     hosted.take(message.entries, message.proof as CommitProof | undefined)
   }
 
@@ -233,14 +252,14 @@ export class ServiceNode {
     const key = HOSTED_PREFIX + loaded.instance
     await this.#ports.store.commit([{ key, value: new TextEncoder().encode(formatTokenRef(loaded.ref)) }])
     this.#hosted.set(loaded.instance, hosted)
+    if (!this.#byToken.has(loaded.token)) this.#byToken.set(loaded.token, hosted)
     await hosted.start()
     return hosted
   }
 
   #find(token: string): HostedInstance {
     const { keccak } = this.#ports.identity.crypto
-    const id = tokenOf(parseTokenRef(token), keccak)
-    const hosted = [...this.#hosted.values()].find((candidate) => candidate.token.token === id)
+    const hosted = this.#byToken.get(tokenOf(parseTokenRef(token), keccak))
     if (!hosted) throw SmartLayerError.of('query.not_serving', { reason: 'this node does not hold the token' })
     return hosted
   }

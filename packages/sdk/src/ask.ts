@@ -1,4 +1,4 @@
-/** Asks several anchors at once and goes on as soon as enough of them have answered: one slow anchor holds nobody up. */
+/** Asks anchors and goes on as soon as enough of them have answered: one slow anchor holds nobody up. */
 import { SmartLayerError } from '@smartlayer/protocol'
 
 /** One anchor's answer, or why it gave none. */
@@ -25,6 +25,41 @@ export function askAll<T>(
       )
     }
     if (anchors.length === 0) done([])
+  })
+}
+
+/**
+ * Asks `first` of the anchors in the order given, and one more whenever one fails, whenever an answer is not enough, and each
+ * time that `hedgeMs` pass without the end.
+ */
+export function askSome<T>(
+  anchors: readonly string[],
+  call: (anchor: string) => Promise<T>,
+  { first, hedgeMs, enough }: { first: number; hedgeMs: number; enough: (values: readonly T[]) => boolean },
+): Promise<readonly Asked<T>[]> {
+  const asked: Asked<T>[] = []
+  let next = 0
+  return new Promise((done) => {
+    const end = () => {
+      clearInterval(timer)
+      done([...asked])
+    }
+    const note = (answer: Asked<T>) => {
+      asked.push(answer)
+      if (asked.length === anchors.length || enough(valuesOf(asked))) end()
+      else if (asked.length >= first || 'error' in answer) begin()
+    }
+    const begin = () => {
+      const anchor = anchors[next++]
+      if (anchor === undefined) return
+      call(anchor).then(
+        (value) => note({ anchor, value }),
+        (error) => note({ anchor, error }),
+      )
+    }
+    const timer = setInterval(begin, hedgeMs)
+    for (let i = 0; i < first; i++) begin()
+    if (anchors.length === 0) end()
   })
 }
 

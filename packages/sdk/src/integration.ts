@@ -1,10 +1,11 @@
 /** `createIntegration`: a site's client with its actions bound, and nothing else. */
-import { type AttestedGrant, type Crypto, nobleCrypto, type Signer } from '@smartlayer/protocol'
+import { type Address, type AttestedGrant, type Crypto, nobleCrypto, type Signer } from '@smartlayer/protocol'
 import { attestGrant, type GrantParameters, signGrant } from './grant.ts'
 import type { CallOptions } from './http.ts'
 import { loadNetwork, type Network, type Trust } from './network.ts'
-import { type ActParameters, act, type QueryParameters, query } from './query.ts'
-import { resolve } from './resolve.ts'
+import { type ActParameters, act, type PublicParameters, type QueryParameters, query, queryPublic } from './query.ts'
+import { ReplicaBoard } from './replica-board.ts'
+import { type ResolveOptions, resolve } from './resolve.ts'
 import type { Site } from './site.ts'
 
 export type IntegrationOptions = {
@@ -16,7 +17,11 @@ export type IntegrationOptions = {
   readonly crypto?: Crypto
   /** A network that was loaded and checked before; otherwise the anchors are asked. */
   readonly network?: Network
+  /** The weight of a node in the choice of replicas, as anchors publish it; every node counts 1 without it. */
+  readonly weightOf?: (node: Address) => number
 }
+
+const UINT_32 = 2 ** 32
 
 export type Integration = ReturnType<typeof bind>
 
@@ -31,16 +36,19 @@ export async function createSite({
   signer,
   crypto = nobleCrypto,
   network,
+  weightOf,
 }: IntegrationOptions): Promise<Site> {
+  const random = (bytes: number) => globalThis.crypto.getRandomValues(new Uint8Array(bytes))
+  const fraction = () => new DataView(random(4).buffer).getUint32(0) / UINT_32
   return {
     anchors,
     network: network ?? (await loadNetwork(anchors, trust, crypto)),
     signer,
     crypto,
     clock: { now: () => BigInt(Date.now()) },
-    random: (bytes) => globalThis.crypto.getRandomValues(new Uint8Array(bytes)),
+    random,
     placements: new Map(),
-    latencies: new Map(),
+    board: new ReplicaBoard({ now: () => performance.now(), random: fraction, weightOf }),
   }
 }
 
@@ -48,8 +56,9 @@ function bind(site: Site) {
   return {
     site,
     query: <T = unknown>(parameters: QueryParameters) => query<T>(site, parameters),
+    queryPublic: <T = unknown>(parameters: PublicParameters) => queryPublic<T>(site, parameters),
     act: (parameters: ActParameters) => act(site, parameters),
-    resolve: (token: string, options?: CallOptions) => resolve(site, token, options),
+    resolve: (token: string, options?: ResolveOptions) => resolve(site, token, options),
     signGrant: (holder: Signer, parameters: GrantParameters) => signGrant(site, holder, parameters),
     attestGrant: (token: string, grant: AttestedGrant, options?: CallOptions) =>
       attestGrant(site, token, grant, options),

@@ -24,6 +24,8 @@ export type Network = {
   readonly easDomain: Domain
   readonly membership: Membership
   readonly epsilonMs: bigint
+  /** How long after the end of a lease answers that are marked stale still count. */
+  readonly staleReadsMs: bigint
   readonly info: NetworkInfo
 }
 
@@ -64,6 +66,7 @@ export function networkOf(info: NetworkInfo, { keccak }: Crypto): Network {
     easDomain: easDomain({ chainId, eas, version: easVersion }, keccak),
     membership: membershipOf(info),
     epsilonMs: parameters.epsilonMs,
+    staleReadsMs: parameters.staleReadsMs,
     info,
   }
 }

@@ -7,6 +7,7 @@ import {
   digestOf,
   networkInfoShape,
   oneOf,
+  PublicQuery,
   parseTokenRef,
   placementInfoShape,
   Query,
@@ -18,13 +19,14 @@ import {
   toHex,
   tokenOf,
   uint,
+  ZERO_ADDRESS,
 } from '@smartlayer/protocol'
 import { type Network, networkOf } from './network.ts'
 import type { Result } from './query.ts'
 import type { Site } from './site.ts'
-import { type Check, type Expected, type Proof, verifyAnswerProof } from './verify.ts'
+import { type AnswerProof, type Check, type Expected, verifyAnswerProof } from './verify.ts'
 
-const FORMAT = 'smartlayer-proof/1'
+const FORMAT = 'smartlayer-proof/2'
 
 /** `receivedAt` in milliseconds: the moment for which the verdict is given, as whoever saved the file claims. */
 export const savedProofShape = record({
@@ -35,6 +37,7 @@ export const savedProofShape = record({
   request: oneOf('kind', {
     query: record({ message: Query, signature }),
     action: record({ message: Action, signature }),
+    public: record({ message: PublicQuery }),
   }),
   answer: answerShape,
 })
@@ -66,7 +69,7 @@ export function parseSavedProof(file: string): SavedProof {
  * The verdict over a saved answer. With `trusted` its members' signatures count; without it those that the file names
  * count, which proves only that the file agrees with itself, and the first check says so.
  */
-export function verifySavedProof(saved: SavedProof, crypto: Crypto, trusted?: Network): Proof {
+export function verifySavedProof(saved: SavedProof, crypto: Crypto, trusted?: Network): AnswerProof {
   const network = trusted ?? networkOf(saved.network, crypto)
   const judge = trusted ? 'the network that the verifier trusts' : 'the members that the file itself names'
   const token = tokenOf(parseTokenRef(saved.placement.token), crypto.keccak)
@@ -75,33 +78,48 @@ export function verifySavedProof(saved: SavedProof, crypto: Crypto, trusted?: Ne
   const { scriptHash, certified, lease } = placement
   const expected: Expected = { ...request.expected, token, scriptHash, certified, lease, now }
   const proof = verifyAnswerProof(saved.answer, expected, network, crypto)
-  const detail = 'the site signed this request for this token'
+  const asker =
+    saved.request.kind === 'public'
+      ? 'everybody may ask this of this token'
+      : 'the site signed this request for this token'
+  const detail = asker
   const checks: readonly Check[] = [
     { name: 'network', ok: true, detail: `judged by ${judge}` },
     { name: 'request', ok: request.ok, detail: request.ok ? detail : `not so: ${detail}` },
     ...proof.checks,
   ]
   if (request.ok) return { ...proof, checks }
-  return { ok: false, checks, summary: `not verified: not so: ${detail}`, code: 'request.signature', facts: {} }
+  const { stale } = proof
+  const summary = `not verified: not so: ${detail}`
+  return { ok: false, checks, summary, code: 'request.signature', stale, facts: {} }
 }
 
 type RequestContext = { readonly token: Bytes32; readonly network: Network; readonly crypto: Crypto }
 
-/** What the answer must fit, and whether the request is this token's and signed by the key that it names. */
-function readRequest({ request, placement }: SavedProof, { token, network, crypto }: RequestContext) {
-  const isQuery = request.kind === 'query'
-  const digest = isQuery
-    ? digestOf(Query, request.message, network.domain, crypto.keccak)
-    : digestOf(Action, request.message, network.domain, crypto.keccak)
-  const { audience } = request.message
-  const about = isQuery ? request.message.token === token : request.message.instance === placement.instance
-  return {
-    ok: about && crypto.recover(digest, request.signature) === audience,
-    expected: {
-      method: isQuery ? request.message.method : request.message.name,
-      audience,
-      requestHash: toHex(digest),
-      minN: isQuery ? request.message.minN : 0n,
-    },
+/** What the answer must fit, and whether the request is this token's and, where one key asked, signed by it. */
+function readRequest({ request, placement, receivedAt }: SavedProof, { token, network, crypto }: RequestContext) {
+  const requestHash = (digest: Uint8Array) => ({ requestHash: toHex(digest) })
+  const { keccak, recover } = crypto
+  switch (request.kind) {
+    case 'query': {
+      const { message, signature } = request
+      const digest = digestOf(Query, message, network.domain, keccak)
+      const { method, audience, minN, maxAgeMs, time: askedAt, linearizable } = message
+      const ok = message.token === token && recover(digest, signature) === audience
+      return { ok, expected: { method, audience, minN, maxAgeMs, askedAt, linearizable, ...requestHash(digest) } }
+    }
+    case 'action': {
+      const { message, signature } = request
+      const digest = digestOf(Action, message, network.domain, keccak)
+      const { name: method, audience } = message
+      const ok = message.instance === placement.instance && recover(digest, signature) === audience
+      return { ok, expected: { method, audience, ...requestHash(digest) } }
+    }
+    case 'public': {
+      const { method } = request.message
+      const digest = digestOf(PublicQuery, request.message, network.domain, keccak)
+      const expected = { method, audience: ZERO_ADDRESS, askedAt: receivedAt, ...requestHash(digest) }
+      return { ok: request.message.token === token, expected }
+    }
   }
 }

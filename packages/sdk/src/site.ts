@@ -1,6 +1,7 @@
 /** A site's client: its key, the network it trusts, and what it has learnt about nodes. */
-import type { Address, Bytes32, Crypto, Hex, PlacementInfo, Signer } from '@smartlayer/protocol'
+import type { Bytes32, Crypto, Hex, PlacementInfo, Signer } from '@smartlayer/protocol'
 import type { Network } from './network.ts'
+import type { ReplicaBoard } from './replica-board.ts'
 
 export type Clock = { now(): bigint }
 
@@ -12,10 +13,13 @@ export type Site = {
   readonly clock: Clock
   readonly random: (bytes: number) => Uint8Array
   /** Placements that were verified before, by token; used while their lease runs. */
-  readonly placements: Map<string, PlacementInfo>
-  /** Latency of nodes in ms, moving average, by address. */
-  readonly latencies: Map<Address, number>
+  readonly placements: Map<string, KnownPlacement>
+  /** What was learnt about nodes, for the choice of the next one. */
+  readonly board: ReplicaBoard
 }
+
+/** `missed`: when anchors could name no successor, though its lease had ended. */
+export type KnownPlacement = { readonly info: PlacementInfo; readonly missed: bigint | undefined }
 
 export function nonce(site: Site): Bytes32 {
   const bytes = site.random(32)

@@ -14,6 +14,7 @@ import { type Api, createApi } from '../../node/src/api/server.ts'
 import { streamRoutes } from '../../node/src/api/stream-routes.ts'
 import { MemoryWorld } from '../../node/src/testing/memory-world.ts'
 import { networkOf } from './network.ts'
+import { ReplicaBoard } from './replica-board.ts'
 import type { Site } from './site.ts'
 import { type Subscribed, subscribe } from './subscribe.ts'
 
@@ -64,7 +65,7 @@ function siteOf(anchors: readonly string[]): Site {
     earlierBeacons: [],
     directory: { ...LOCAL_DIRECTORY, shardCount: 16, homeSize: 31 },
     members,
-    parameters: { leaseMs: 3_000n, epsilonMs: 200n, replicas: 3 },
+    parameters: { leaseMs: 3_000n, epsilonMs: 200n, staleReadsMs: 60_000n, replicas: 3 },
   }
   return {
     anchors,
@@ -74,7 +75,7 @@ function siteOf(anchors: readonly string[]): Site {
     clock: { now: () => BigInt(Date.now()) },
     random: (bytes) => new Uint8Array(bytes),
     placements: new Map(),
-    latencies: new Map(),
+    board: new ReplicaBoard({ now: () => performance.now(), random: Math.random }),
   }
 }
 

@@ -22,11 +22,16 @@ import {
   ignore,
   instanceOf,
   keccakAddress,
+  type Membership,
   memberOf,
   type OutputData,
+  placementHash,
+  type RootCache,
   reject,
+  rootCache,
   SLOutput,
   SmartLayerError,
+  tooOld,
   type Verdict,
   verifyAnswer,
 } from '@smartlayer/protocol'
@@ -34,7 +39,7 @@ import type { Network } from './network.ts'
 
 export type Check = { readonly name: string; readonly ok: boolean; readonly detail: string }
 
-/** The verdict over one answer. `summary` is for people; `code` is that of the first check that failed. */
+/** A verdict. `summary` is for people; `code` is that of the first check that failed. */
 export type Proof = {
   readonly ok: boolean
   readonly checks: readonly Check[]
@@ -42,6 +47,11 @@ export type Proof = {
   readonly code: Code | undefined
   /** The facts behind the first check that failed. */
   readonly facts: Facts
+}
+/** The verdict over an answer of a token. */
+export type AnswerProof = Proof & {
+  /** The lease had ended when it was given: believed, but maybe not the newest. */
+  readonly stale: boolean
 }
 type Judged = Check & { readonly code?: Code; readonly facts?: Facts }
 
@@ -54,6 +64,10 @@ export type Expected = {
   readonly requestHash: Bytes32
   /** The least journal position that was asked for; left out means any. */
   readonly minN?: bigint
+  /** The greatest age that was asked for, counted at `askedAt`; left out or 0 means any. */
+  readonly maxAgeMs?: bigint
+  readonly askedAt?: bigint
+  readonly linearizable?: boolean
   readonly certified: CertifiedPlacement
   readonly lease: CertifiedRenewal | undefined
   /** Milliseconds since 1970, when the answer arrived. */
@@ -61,16 +75,16 @@ export type Expected = {
 }
 
 /** Checks one answer completely. Pure: the same data give the same verdict, online and offline. */
-export function verifyAnswerProof(answer: Answer, expected: Expected, network: Network, crypto: Crypto): Proof {
+export function verifyAnswerProof(answer: Answer, expected: Expected, network: Network, crypto: Crypto): AnswerProof {
   const { placement } = expected.certified
   const node = answer.attestation.attester
   const checks: Judged[] = [
     fromVerdict(
       'placement',
-      placementQuorum(expected, network, crypto),
+      judgePlacement(expected, network, crypto),
       `${expected.certified.votes.length} anchors voted for term ${placement.term}`,
     ),
-    fromVerdict('lease', leaseOf(expected, network), 'the placement is in force'),
+    leaseOf(answer, expected, network),
     fromVerdict('node', registered(node, network), `${node} is a registered service node`),
     fromVerdict(
       'replica',
@@ -88,14 +102,15 @@ export function verifyAnswerProof(answer: Answer, expected: Expected, network: N
       positionOf(answer, expected, crypto),
       'token, instance and position are those that were asked',
     ),
+    fromVerdict('freshness', freshnessOf(answer, expected, network), 'as fresh as was asked'),
     majority(answer, expected, network, crypto),
   ]
   const failed = checks.find((check) => !check.ok)
   const plain = checks.map(({ name, ok, detail }) => ({ name, ok, detail }))
   const summary = failed
     ? `not verified: ${failed.detail}`
-    : `verified by ${plain.length} checks at position ${answer.n}; ${answer.evidence}`
-  return { ok: !failed, checks: plain, summary, code: failed?.code, facts: failed?.facts ?? {} }
+    : `verified by ${plain.length} checks at position ${answer.n}${answer.stale ? ', stale' : ''}; ${answer.evidence}`
+  return { ok: !failed, checks: plain, summary, code: failed?.code, stale: answer.stale, facts: failed?.facts ?? {} }
 }
 
 /** Throws the error of the first check that failed. */
@@ -110,20 +125,53 @@ export function leaseEnd({ certified, lease }: Pick<Expected, 'certified' | 'lea
   return renewed > certified.placement.expires ? renewed : certified.placement.expires
 }
 
-function placementQuorum({ token, certified, lease }: Expected, network: Network, crypto: Crypto): Verdict<unknown> {
-  const home = homeOf(token, network.membership, crypto.keccak)
-  const door = { domain: network.domain, crypto }
-  const placed = checkPlacement(certified, home, door)
+/** Placements and renewals whose votes were counted before, each under one membership: every answer asks about the same one. */
+const COUNTED_LIMIT = 1_024
+const counted = new WeakMap<Membership, RootCache>()
+
+/** A quorum of the home anchors voted for the placement, and for the renewal that comes with it. */
+export function judgePlacement(
+  { token, certified, lease }: Pick<Expected, 'token' | 'certified' | 'lease'>,
+  { domain, membership }: Network,
+  crypto: Crypto,
+): Verdict<unknown> {
+  const home = homeOf(token, membership, crypto.keccak)
+  const door = { domain, crypto }
+  const known = counted.get(membership) ?? rootCache(COUNTED_LIMIT)
+  counted.set(membership, known)
+  const hash = placementHash(certified.placement, domain, crypto.keccak)
+  const once = (key: string, check: () => Verdict<unknown>): Verdict<unknown> => {
+    if (known.has(key)) return accept(hash)
+    const verdict = check()
+    if (accepted(verdict)) known.add(key)
+    return verdict
+  }
+  const votes = (signatures: readonly string[]) => signatures.join()
+  const placed = once(`${hash}/${votes(certified.votes)}`, () => checkPlacement(certified, home, door))
   if (!accepted(placed) || !lease) return placed
-  if (lease.renew.placement !== placed.value)
-    return { verdict: 'reject', code: 'election.unknown_placement', facts: {} }
-  return checkRenewal(lease, home, door)
+  const { renew } = lease
+  if (renew.placement !== hash) return { verdict: 'reject', code: 'election.unknown_placement', facts: {} }
+  return once(`${hash}/${renew.expires}/${votes(lease.votes)}`, () => checkRenewal(lease, home, door))
 }
 
-function leaseOf(expected: Expected, { epsilonMs }: Network): Verdict<unknown> {
+/** The placement was in force, or ended so lately that an answer which says so itself counts. */
+function leaseOf(answer: Answer, expected: Expected, { epsilonMs, staleReadsMs }: Network): Judged {
   const { now } = expected
   const ended = leaseEnd(expected)
-  return now <= ended + epsilonMs ? accept(ended) : ignore('answer.placement_ended', { ended, now })
+  const detail = answer.stale ? 'the lease had ended, and the answer says so' : 'the placement is in force'
+  const until = ended + epsilonMs + (answer.stale ? staleReadsMs : 0n)
+  return fromVerdict('lease', now <= until ? accept(ended) : ignore('answer.placement_ended', { ended, now }), detail)
+}
+
+/** A linearizable answer is the executor's alone; an age counts from what the node signed to the moment of asking. */
+function freshnessOf(answer: Answer, expected: Expected, { epsilonMs }: Network): Verdict<unknown> {
+  const { linearizable = false, maxAgeMs = 0n, askedAt = expected.now } = expected
+  const { executor } = expected.certified.placement
+  const mustBeInForce = linearizable || maxAgeMs > 0n
+  if (answer.stale && mustBeInForce) return ignore('query.not_serving', { reason: 'the lease ended' })
+  if (linearizable && answer.attestation.attester !== executor)
+    return ignore('query.not_linearizable', { reason: `${answer.attestation.attester} is not the executor` })
+  return tooOld({ maxAgeMs }, answer.asOf + epsilonMs, askedAt) ?? accept(answer)
 }
 
 function registered(node: Address, { membership }: Network): Verdict<unknown> {
@@ -141,7 +189,7 @@ function attestationOf(answer: Answer, expected: Expected, network: Network, cry
     signer: answer.attestation.attester,
     audience: keccakAddress(audience, crypto.keccak),
     requestHash,
-    context: answerContext(network.networkId, { scriptHash, method, stateRoot: answer.stateRoot }, crypto.keccak),
+    context: answerContext(network.networkId, { ...answer, scriptHash, method }, crypto.keccak),
   })
 }
 
@@ -159,8 +207,7 @@ function positionOf(answer: Answer, { token, scriptHash, certified, minN = 0n }:
     [data.stream, answer.instance, certified.placement.instance].every((named) => named === instance)
   if (!same) return reject('attestation.context', { expected: instance, actual: data?.stream ?? answer.instance })
   if (data.sequence !== answer.n) return reject('attestation.context', { expected: answer.n, actual: data.sequence })
-  const reason = `it stands at ${answer.n}, asked for ${minN}`
-  return answer.n < minN ? ignore('query.not_serving', { reason }) : accept(data)
+  return answer.n < minN ? ignore('query.behind', { n: answer.n, minN, sequence: 0n, minSequence: 0n }) : accept(data)
 }
 
 /** What an answer says, without any check of who said it; undefined when it is no answer. */

@@ -9,6 +9,7 @@ import {
   type TokenRef,
   tokenOf,
   tokenTypeOf,
+  ZERO_32,
 } from '@smartlayer/protocol'
 import type { Life } from './life.ts'
 import type { Draws } from './random.ts'
@@ -73,6 +74,7 @@ export function counterToken(ref: TokenRef, issuer: Address, keccak: Hasher): Lo
       actions: {},
       effects: { call: { ...effect, idempotent: true }, charge: { ...effect, idempotent: false } },
     },
+    engine: ZERO_32,
     gas: { query: 1n, update: 1n, load: 1n },
     checkBody: () => undefined,
     queryScope: () => undefined,

@@ -30,8 +30,8 @@ export function createApi(telemetry: Telemetry): Api {
   api.addHook('onRequest', async (request, reply) => {
     reply.header('sl-request-id', request.id)
     reply.header('access-control-allow-origin', '*')
-    reply.header('access-control-allow-headers', 'content-type')
-    reply.header('access-control-expose-headers', 'sl-request-id, retry-after')
+    reply.header('access-control-allow-headers', 'content-type, if-none-match')
+    reply.header('access-control-expose-headers', 'sl-request-id, retry-after, etag')
     if (!allow(request.ip)) throw SmartLayerError.of('api.rate_limited', { limit: RATE_LIMIT })
   })
   api.options('/*', async (_, reply) => reply.code(204).send())

@@ -13,6 +13,7 @@ const fraction = z.number().min(0).max(1)
 /** Longest extra delay that may be injected. */
 const JITTER_LIMIT_MS = 60_000
 const CUT_LIMIT = 4_096
+const RESULT_CACHE_LIMIT_MIB = 65_536
 
 /** Faults that a development network injects between its nodes on purpose. */
 const faultsSchema = z.strictObject({
@@ -64,6 +65,8 @@ const fields = z.strictObject({
   /** Instances that a service node would host. */
   capacity: z.number().int().min(1).max(10_000).default(10_000),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  /** Memory for results of queries, in MiB. */
+  resultCacheMiB: z.number().int().min(0).max(RESULT_CACHE_LIMIT_MIB).default(32),
   /** Local networks only: private addresses may be called, and the node ends with the process that started it. */
   development: z.boolean().default(false),
   parameters: z
@@ -75,6 +78,7 @@ const fields = z.strictObject({
       retryMs: milliseconds.default(LOCAL_PARAMETERS.retryMs),
       checkpointEvery: z.number().int().min(1).max(64).default(LOCAL_PARAMETERS.checkpointEvery),
       health: healthSchema.optional(),
+      staleReadsMs: z.number().int().min(0).max(86_400_000).default(LOCAL_PARAMETERS.staleReadsMs),
     })
     .default(LOCAL_PARAMETERS),
   /** Development only: faults that are injected on purpose from the start. */

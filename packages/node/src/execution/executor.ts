@@ -94,6 +94,10 @@ export class Executor {
   #calls = 0
   /** After a fact that was refused, none is tried before this time. */
   #factsFrom = 0
+  /** This process committed an entry in this term: it knows of all that was committed before. */
+  #hasCommitted = false
+  /** An entry of this term is wanted for its own sake. */
+  #mustMark = false
   #head: Head
   #headCertificate: JournaledEntry['certificate']
   #inFlight: InFlight | undefined
@@ -117,6 +121,20 @@ export class Executor {
   /** True while a call to an outside system may be under way. */
   get isCalling(): boolean {
     return this.#calls > 0
+  }
+
+  /**
+   * True when nothing is committed beyond this confirmed place: an entry of this very process in this term is, and all that
+   * followed it is confirmed. Before that an earlier process, or an earlier term, may have gone further than is known here.
+   */
+  hasConfirmedAll(confirmed: bigint): boolean {
+    return !this.#stopped && this.#hasCommitted && confirmed >= this.#head.n
+  }
+
+  /** Proposes an entry even without input, unless one of this term is committed: linearizable reads need it. */
+  mark(): void {
+    this.#mustMark = true
+    this.pump()
   }
 
   /** Ends the term at once, as when another placement took over. Calls in flight end by themselves; their outcome is dropped. */
@@ -162,7 +180,8 @@ export class Executor {
     if (this.#head.hash !== replica.head.hash) return this.#abandon('the journal of this term is further')
     if (!replica.state) return
     // An instance without any entry has no position that replicas could confirm: the first one is made for that.
-    const input = this.#choose(replica.state) ?? (this.#head.n === 0n ? TERM_START : undefined)
+    const mustBegin = this.#head.n === 0n || (this.#mustMark && !this.#hasCommitted)
+    const input = this.#choose(replica.state) ?? (mustBegin ? TERM_START : undefined)
     if (input) this.#propose(input)
   }
 
@@ -381,6 +400,7 @@ export class Executor {
     if (progress.stage !== 'committed') return
     const journaled: JournaledEntry = { ...flight.journaled, certificate: progress.certificate }
     this.#inFlight = undefined
+    this.#hasCommitted = true
     this.#head = flight.proposal.head
     this.#headCertificate = progress.certificate
     const readers = [...new Set([...home.anchors, ...this.#parts.lease.placement.replicas])]

@@ -1,5 +1,19 @@
-/** What a node does about its lease when it ends and comes back. */
-import { type CertifiedPlacement, digestOf, firstTermOf, nobleCrypto, Placement, ZERO_32 } from '@smartlayer/protocol'
+/** What a node does about its lease when it ends and comes back, and how it knows that its place is the newest. */
+import {
+  ANY_FRESHNESS,
+  type CertifiedPlacement,
+  digestOf,
+  ENTRY_KINDS,
+  type Entry,
+  entryHash,
+  firstTermOf,
+  Held,
+  type JournaledEntry,
+  nobleCrypto,
+  Placement,
+  placeOf,
+  ZERO_32,
+} from '@smartlayer/protocol'
 import { TEST } from '@smartlayer/protocol/testing'
 import { expect, test } from 'vitest'
 import { QuorumDoor } from '../directory/quorum-door.ts'
@@ -93,4 +107,52 @@ test('a lease that was not given back is taken up again', async () => {
   const after = await start()
   after.place(placementOf(1n))
   expect(after.isExecutor).toBe(true)
+})
+
+/** The first entry of the journal, committed by the one home anchor. */
+function committed() {
+  const entry: Entry = {
+    instance: INSTANCE,
+    incarnation: 0n,
+    placement: ZERO_32,
+    term: 1n,
+    n: 1n,
+    previous: ZERO_32,
+    kind: BigInt(ENTRY_KINDS.indexOf('term-start')),
+    input: ZERO_32,
+    content: ZERO_32,
+    time: NOW,
+  }
+  const place = placeOf(entry, entryHash(entry, DOMAIN, keccak))
+  const held = [ANCHOR.sign(digestOf(Held, place, DOMAIN, keccak))]
+  const input = { kind: 'term-start' } as const
+  const journaled = { entry, executorSignature: '0x', input, certificate: undefined } as unknown as JournaledEntry
+  return { entries: [journaled], proof: { by: 'held', entry, held } as const }
+}
+
+test('a place is as of when the anchor was asked that knew of nothing newer, whatever else anchors say', async () => {
+  const { start, sent, time } = machine()
+  const hosted = await start()
+  hosted.place(placementOf(1n))
+  const { entries, proof } = committed()
+  hosted.take(entries, proof)
+  await time.run(1_000)
+  const requests = () => sent.filter(({ type }) => type === 'journal-request').length
+  const fresh = { ...ANY_FRESHNESS, maxAgeMs: 50n }
+
+  hosted.heardOf(ANCHOR.address, { nothingNewer: false }) // the answer to what was asked at the start
+  hosted.heardOf(ANCHOR.address, { nothingNewer: true }) // nobody asked
+  const before = requests()
+  const refused = expect(hosted.read(fresh)).rejects.toMatchObject({ code: 'query.too_old' })
+  expect(requests()).toBe(before + 1)
+  hosted.heardOf(ANCHOR.address, { nothingNewer: false })
+  await time.run(1_100)
+  await refused
+
+  hosted.heardOf(ANCHOR.address, { nothingNewer: false })
+  const asked = NOW + BigInt(time.now)
+  const read = hosted.read(fresh)
+  await time.run(20)
+  hosted.heardOf(ANCHOR.address, { nothingNewer: true })
+  expect(await read).toMatchObject({ asOf: asked, stale: false, term: 1n })
 })

@@ -2,19 +2,23 @@
 import {
   type Address,
   accepted,
-  anchorsOf,
   type Bytes32,
   type CertifiedJournalCheckpoint,
   type CertifiedPlacement,
   type CertifiedRenewal,
   type CommitProof,
   type Entry,
+  type Freshness,
+  faultsTolerated,
   formatTokenRef,
   type Hex,
+  type HomeSet,
   type JournalCheckpoint,
   type JournaledEntry,
   type JournalInput,
+  judgeRead,
   type KeptCheckpoint,
+  knownAsOf,
   mayServe,
   type Place,
   type Placement,
@@ -36,9 +40,21 @@ import { type Confirmed, Replica, type ReplicaEvents, type SignedExecuted } from
 
 const RANGE_LIMIT = 64
 const WAITER_LIMIT = 1024
+/** Reads that may wait for a fresher position, and for how long. */
+const READER_LIMIT = 1_024
+const READ_WAIT_MS = 1_000
+/** Home anchors are not asked more often than this whether there is anything newer, however many reads want to know. */
+const SEEK_PAUSE_MS = 20
 
 type Parts = { post: PostOffice; inputs: InputBuffer; secrets: Secrets; door: QuorumDoor }
 type Placed = { readonly certified: CertifiedPlacement; readonly hash: Bytes32; expires: bigint }
+/** What an answer rests on: a confirmed position, the term it is served in, and when it was last known to be the newest. */
+export type Readable = {
+  readonly confirmed: Confirmed
+  readonly term: bigint
+  readonly asOf: bigint
+  readonly stale: boolean
+}
 type Waiter = { n: bigint | undefined; readonly resolve: (confirmed: Confirmed) => void }
 
 export class HostedInstance {
@@ -48,6 +64,11 @@ export class HostedInstance {
   readonly #context: NodeContext
   readonly #parts: Parts
   readonly #waiters = new Map<Bytes32, Waiter>()
+  /** When a home anchor was asked first since it last answered, and up to where it then knew of nothing newer. */
+  readonly #asked = new Map<Address, bigint>()
+  readonly #said = new Map<Address, { readonly n: bigint; readonly at: bigint }>()
+  readonly #readers = new Set<() => void>()
+  #sought = Number.NEGATIVE_INFINITY
   #placed: Placed | undefined
   #executor: Executor | undefined
   #checkpoints: CheckpointKeeper | undefined
@@ -104,17 +125,44 @@ export class HostedInstance {
     return mayServe(placed, this.#ports.clock.now(), BigInt(this.#context.parameters.epsilonMs))
   }
 
-  /** What queries may be answered from. Throws `query.not_serving` with the reason. */
+  /** The position under a lease that runs. Throws `query.not_serving` with the reason. */
   serving(): Confirmed {
-    const placed = this.#placed
-    const refuse = (reason: string) => SmartLayerError.of('query.not_serving', { reason })
-    if (this.replica.disputed) throw refuse(this.replica.disputed)
-    if (!placed?.certified.placement.replicas.includes(this.#self)) throw refuse('this node is no replica of it')
-    if (!mayServe(placed, this.#ports.clock.now(), BigInt(this.#context.parameters.epsilonMs)))
-      throw refuse('the lease ended')
-    const { confirmed } = this.replica
-    if (!confirmed) throw refuse('no position is confirmed by a majority of the replicas yet')
-    return confirmed
+    const held = this.#held()
+    if (!mayServe(held.placed, this.#ports.clock.now(), BigInt(this.#context.parameters.epsilonMs)))
+      throw notServing('the lease ended')
+    return held.confirmed
+  }
+
+  /**
+   * What a read may be answered from. What is not there yet is sought and waited for, within a bound. Throws `query.*`, and
+   * `queue.full` when too many wait.
+   */
+  async read(wanted: Freshness): Promise<Readable> {
+    const { clock } = this.#ports
+    const until = clock.monotonic() + READ_WAIT_MS
+    for (;;) {
+      const held = this.#held()
+      const position = this.#positionOf(held)
+      const judged = judgeRead(wanted, position, position.now, this.#limits)
+      if (accepted(judged)) return { ...this.basisOf(held.confirmed), asOf: position.asOf, stale: judged.value.stale }
+      const leftMs = until - clock.monotonic()
+      if (leftMs <= 0 || !this.#mayCome(judged.code)) throw SmartLayerError.fromData(judged.code, judged.facts)
+      if (judged.code === 'query.not_linearizable') this.#executor?.mark()
+      else this.#seek()
+      await this.#change(leftMs)
+    }
+  }
+
+  /** What an answer at this position says of itself, under the placement in force. */
+  basisOf(confirmed: Confirmed): Readable {
+    return { confirmed, term: this.#placed?.certified.placement.term ?? 0n, asOf: confirmed.time, stale: false }
+  }
+
+  /** Throws `query.not_linearizable`: asked after a result was computed, so that nobody else led while it was. */
+  assertLeads(term: bigint): void {
+    const executor = this.#executor
+    if (executor?.lease.placement.term === term && executor.lease.mayAct(0)) return
+    throw SmartLayerError.of('query.not_linearizable', { reason: 'the lease ended while it was computed' })
   }
 
   /** A placement of a higher term takes over; anything older is ignored. */
@@ -128,6 +176,7 @@ export class HostedInstance {
     this.#executor = undefined
     this.#checkpoints = undefined
     this.replica.join(placement.replicas)
+    this.#wake()
     this.#announce()
     if (placement.executor === this.#self && !this.#wasReleased(checked.value)) this.#elect(certified, checked.value)
   }
@@ -137,7 +186,18 @@ export class HostedInstance {
     const placed = this.#placed
     if (!placed || certified.renew.placement !== placed.hash || certified.renew.expires <= placed.expires) return
     const { placement } = placed.certified
-    if (accepted(this.#parts.door.renewal(this.token, certified, placement))) placed.expires = certified.renew.expires
+    if (!accepted(this.#parts.door.renewal(this.token, certified, placement))) return
+    placed.expires = certified.renew.expires
+    this.#wake()
+  }
+
+  /** A home anchor answered: with nothing committed after what was asked for, the position here was the newest it knew of. */
+  heardOf(anchor: Address, { nothingNewer }: { nothingNewer: boolean }): void {
+    const at = this.#asked.get(anchor)
+    this.#asked.delete(anchor)
+    if (at === undefined || !nothingNewer) return
+    this.#said.set(anchor, { n: this.replica.head.n, at })
+    this.#wake()
   }
 
   take(entries: readonly JournaledEntry[], proof: CommitProof | undefined): void {
@@ -176,6 +236,7 @@ export class HostedInstance {
     if (!executor?.lease.count(from, renew, signature)) return
     this.#remind(executor.lease.placement)
     executor.pump()
+    this.#wake()
   }
 
   refused(from: Address, code: string, facts: string): void {
@@ -267,14 +328,14 @@ export class HostedInstance {
   #sendRelease(): void {
     if (!this.#release) return
     if (this.#release.until < this.#ports.clock.now()) this.#release = undefined
-    else this.#parts.post.sendAll(this.#parts.door.home(this.token).anchors, this.#release.message)
+    else this.#parts.post.sendAll(this.#home.anchors, this.#release.message)
   }
 
   /** Whoever missed the placement when it was made hears of it with the next renewal. */
   #remind(placement: Placement): void {
     const certified = this.#placed?.certified
     if (certified?.placement !== placement) return
-    const readers = new Set([...this.#parts.door.home(this.token).anchors, ...placement.replicas])
+    const readers = new Set([...this.#home.anchors, ...placement.replicas])
     readers.delete(this.#self)
     const token = formatTokenRef(this.token.ref)
     this.#parts.post.sendAll([...readers], { type: 'placement', token, certified })
@@ -288,7 +349,7 @@ export class HostedInstance {
 
   #executed(entry: Entry, signed: SignedExecuted): void {
     const { placement } = this.#placed?.certified ?? {}
-    const readers = new Set([...this.#parts.door.home(this.token).anchors, ...(placement?.replicas ?? [])])
+    const readers = new Set([...this.#home.anchors, ...(placement?.replicas ?? [])])
     readers.delete(this.#self)
     this.#parts.post.sendAll([...readers], { type: 'executed', ...signed })
     this.#ports.telemetry.log('info', 'replica.executed', {
@@ -306,6 +367,7 @@ export class HostedInstance {
     const { confirmed } = this.replica
     if (!confirmed) return
     this.#offerCheckpoint()
+    this.#wake()
     for (const [action, waiter] of this.#waiters) {
       if (waiter.n === undefined || waiter.n > n) continue
       this.#waiters.delete(action)
@@ -333,13 +395,85 @@ export class HostedInstance {
   }
 
   #ask(from: bigint): void {
-    const anchors = anchorsOf(this.#context.membership()).map((member) => member.node)
+    const { anchors } = this.#home
     const anchor = anchors[this.#ports.random.bytes(1)[0]! % anchors.length]
-    if (!anchor) return
+    if (anchor) this.#askAnchor(anchor, from)
+  }
+
+  /** A request whose answer was lost leaves its time behind: what is then heard later counts as older than it is, never as newer. */
+  #askAnchor(anchor: Address, from: bigint): void {
+    if (!this.#asked.has(anchor)) this.#asked.set(anchor, this.#ports.clock.now())
     this.#parts.post.send(anchor, { type: 'journal-request', instance: this.token.instance, from, limit: RANGE_LIMIT })
+  }
+
+  /** Asks all home anchors whether there is anything newer. */
+  #seek(): void {
+    const now = this.#ports.clock.monotonic()
+    if (now - this.#sought < SEEK_PAUSE_MS) return
+    this.#sought = now
+    for (const anchor of this.#home.anchors) this.#askAnchor(anchor, this.replica.head.n + 1n)
+  }
+
+  /** What a refused read may wait for. Only the executor can come to lead. */
+  #mayCome(code: string): boolean {
+    if (code === 'query.not_linearizable') return this.#executor !== undefined
+    return code === 'query.behind' || code === 'query.too_old'
+  }
+
+  /** Resolves when something changed that a read may have waited for, and at the latest when it is to look again. */
+  #change(leftMs: number): Promise<void> {
+    if (this.#readers.size >= READER_LIMIT)
+      throw SmartLayerError.of('queue.full', { queue: 'reads', limit: READER_LIMIT })
+    return new Promise((done) => {
+      const look = () => {
+        cancel()
+        this.#readers.delete(look)
+        done()
+      }
+      const cancel = this.#ports.clock.after(Math.min(leftMs, this.#context.parameters.retryMs), look)
+      this.#readers.add(look)
+    })
+  }
+
+  #wake(): void {
+    for (const look of [...this.#readers]) look()
+  }
+
+  /** The placement and the position that this replica has. Throws `query.not_serving`. */
+  #held(): { readonly placed: Placed; readonly confirmed: Confirmed } {
+    const placed = this.#placed
+    if (this.replica.disputed) throw notServing(this.replica.disputed)
+    if (!placed?.certified.placement.replicas.includes(this.#self)) throw notServing('this node is no replica of it')
+    const { confirmed } = this.replica
+    if (!confirmed) throw notServing('no position is confirmed by a majority of the replicas yet')
+    return { placed, confirmed }
+  }
+
+  #positionOf({ placed, confirmed }: { placed: Placed; confirmed: Confirmed }) {
+    const now = this.#ports.clock.now()
+    const n = BigInt(confirmed.state.n)
+    const executor = this.#executor
+    const leads = executor?.lease.mayAct(0) === true && executor.hasConfirmedAll(n)
+    const tolerated = faultsTolerated(this.#home.anchors.length)
+    const asOf = leads ? now : knownAsOf({ n, time: confirmed.time }, this.#said.values(), tolerated)
+    return { state: confirmed.state, expires: placed.expires, asOf, leads, now }
+  }
+
+  get #limits() {
+    const { epsilonMs, staleReadsMs } = this.#context.parameters
+    return { epsilonMs: BigInt(epsilonMs), staleReadsMs: BigInt(staleReadsMs) }
+  }
+
+  /** The home set in force. */
+  get #home(): HomeSet {
+    return this.#parts.door.home(this.token)
   }
 
   get #self(): Address {
     return this.#ports.identity.signer.address
   }
+}
+
+function notServing(reason: string): SmartLayerError {
+  return SmartLayerError.of('query.not_serving', { reason })
 }

@@ -1,4 +1,4 @@
-/** Answers queries of sites at a confirmed position of a replica: granted, bound to the request, attested. */
+/** Answers queries of sites at a confirmed position of a replica: granted, bound to the request, as fresh as asked, attested. */
 import {
   type Answer,
   accepted,
@@ -8,35 +8,59 @@ import {
   canonicalJson,
   checkGrant,
   digestOf,
+  type Freshness,
   type Json,
   keccakAddress,
   NO_EVIDENCE,
+  PUBLIC_LIFE_S,
+  PublicQuery,
   Query,
   type QueryRequest,
+  resultKey,
   rootCache,
   SLOutput,
   SmartLayerError,
   textHash,
   toHex,
   ZERO_32,
+  ZERO_ADDRESS,
 } from '@smartlayer/protocol'
 import type { LoadedToken, NodeContext } from '../context.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { BatchSigner } from './batch-signer.ts'
-import type { Confirmed } from './replica.ts'
+import type { Readable } from './hosted-instance.ts'
+import { type PublicAnswer, PublicAnswers } from './public-answers.ts'
+import { ResultCache } from './result-cache.ts'
 import { callQuery } from './script-calls.ts'
 
 /** A request may be this far from our clock, in ms; nonces are remembered as long. */
 const REQUEST_WINDOW_MS = 30_000n
 const NONCE_LIMIT = 100_000
-/** Life of an answer, in seconds. */
+/** Life of an answer to one request, in seconds. */
 const ANSWER_LIFE_S = 300n
-const RESULT_CACHE_LIMIT = 4_096
 /** Grants whose signatures need not be checked again. */
 const GRANTS_KEPT = 4_096
+const DEFAULT_CACHE_BYTES = 32 * 1_024 * 1_024
+/** Of the bytes of the result cache, the part that answers for everybody may take beside it. */
+const PUBLIC_SHARE = 0.25
 
-export type Serving = { readonly token: LoadedToken; readonly confirmed: Confirmed }
-type ServicePorts = Pick<Ports, 'clock' | 'identity' | 'sandbox' | 'random'>
+/** An instance as reads see it. */
+export type Source = {
+  readonly token: LoadedToken
+  /** What an answer may rest on; waits for it within a bound. Throws `query.*`. */
+  read(wanted: Freshness): Promise<Readable>
+  /** Throws `query.not_linearizable` unless this node still leads in this term. */
+  assertLeads(term: bigint): void
+}
+type Asked = { readonly method: string; readonly args: string; readonly argsHash: Bytes32 }
+type About = {
+  readonly method: string
+  readonly audience: `0x${string}`
+  readonly requestHash: Bytes32
+  readonly result: string
+  readonly lifeS: bigint
+}
+type ServicePorts = Pick<Ports, 'clock' | 'identity' | 'sandbox' | 'random' | 'telemetry'>
 
 export class QueryService {
   readonly #ports: ServicePorts
@@ -44,41 +68,76 @@ export class QueryService {
   readonly #signer: BatchSigner
   readonly #nonces = new Map<Bytes32, bigint>()
   readonly #seenGrants = rootCache(GRANTS_KEPT)
-  readonly #results = new Map<string, Promise<string>>()
+  readonly #results: ResultCache
+  readonly #public: PublicAnswers
 
-  constructor(ports: ServicePorts, context: NodeContext, signer: BatchSigner) {
+  constructor(ports: ServicePorts, context: NodeContext, signer: BatchSigner, cacheBytes = DEFAULT_CACHE_BYTES) {
     this.#ports = ports
     this.#context = context
     this.#signer = signer
+    this.#results = new ResultCache(cacheBytes, ports.telemetry)
+    this.#public = new PublicAnswers(cacheBytes * PUBLIC_SHARE, ports.telemetry)
   }
 
-  /** Throws `request.*`, `grant.*`, `scope.*`, `query.*`, `sandbox.*`. */
-  async answer(request: QueryRequest, { token, confirmed }: Serving): Promise<Answer> {
-    const { query } = request
-    const requestHash = this.#admit(request, token)
-    if (BigInt(confirmed.state.n) < query.minN) {
-      throw SmartLayerError.of('query.not_serving', {
-        reason: `it stands at ${confirmed.state.n}, asked for ${query.minN}`,
-      })
-    }
-    const result = await this.#result(token, confirmed, request)
-    return this.attest({ token, confirmed }, { method: query.method, audience: query.audience, requestHash, result })
+  /** Throws `request.*`, `grant.*`, `scope.*`, `query.*`, `sandbox.*`, `queue.full`. */
+  async answer(request: QueryRequest, source: Source): Promise<Answer> {
+    const { query, args } = request
+    const { token } = source
+    const { requestHash, scope } = this.#admit(request, token)
+    const readable = await source.read(query)
+    const asked = { method: query.method, args, argsHash: query.args }
+    const compute = () => this.#compute(token, readable, asked)
+    const audience = scope === '' ? '' : query.audience
+    const result = query.bypassCache
+      ? await this.#results.bypass(compute)
+      : await this.#results.get(this.#key(token, readable, asked, audience), compute)
+    if (query.linearizable) source.assertLeads(readable.term)
+    const about = { method: query.method, audience: query.audience, requestHash, result, lifeS: ANSWER_LIFE_S }
+    return this.#attest(token, readable, about)
   }
 
-  /** Attests a result at a confirmed position, for one audience and request. */
-  async attest(
-    { token, confirmed }: Serving,
-    {
-      method,
-      audience,
-      requestHash,
-      result,
-    }: { method: string; audience: `0x${string}`; requestHash: Bytes32; result: string },
+  /** The same answer for all who ask alike within a second; only for methods that need no grant. Throws `query.*`, `sandbox.*`. */
+  async answerForEverybody(
+    { method, args, wanted }: { method: string; args: string; wanted: Freshness },
+    source: Source,
+  ): Promise<PublicAnswer> {
+    const { token } = source
+    const scope = scopeOf(token, method)
+    if (scope !== '') throw SmartLayerError.of('query.not_public', { method, scope })
+    const readable = await source.read(wanted)
+    const key = `${token.instance}/${method}/${args}`
+    const about = { key, now: this.#ports.clock.now(), basis: readable, maxAgeMs: wanted.maxAgeMs }
+    return this.#public.get(about, () => this.#attestForEverybody(token, readable, { method, args }))
+  }
+
+  async #attestForEverybody(
+    token: LoadedToken,
+    readable: Readable,
+    { method, args }: { method: string; args: string },
+  ) {
+    const { crypto } = this.#ports.identity
+    const asked = { method, args, argsHash: textHash(args, crypto) }
+    const key = this.#key(token, readable, asked, '')
+    const result = await this.#results.get(key, () => this.#compute(token, readable, asked))
+    const message: PublicQuery = { token: token.token, method, args: asked.argsHash }
+    const requestHash = toHex(digestOf(PublicQuery, message, this.#context.domain, crypto.keccak))
+    return this.#attest(token, readable, { method, audience: ZERO_ADDRESS, requestHash, result, lifeS: PUBLIC_LIFE_S })
+  }
+
+  /** Attests the result of an action at the position where it was confirmed. */
+  attest(token: LoadedToken, readable: Readable, about: Omit<About, 'lifeS'>): Promise<Answer> {
+    return this.#attest(token, readable, { ...about, lifeS: ANSWER_LIFE_S })
+  }
+
+  async #attest(
+    token: LoadedToken,
+    { confirmed, term, asOf, stale }: Readable,
+    { method, audience, requestHash, result, lifeS }: About,
   ): Promise<Answer> {
     const { crypto } = this.#ports.identity
     const { state, root, roots } = confirmed
     const time = this.#ports.clock.now() / 1000n
-    const context = { scriptHash: token.rules.scriptHash, method, stateRoot: root }
+    const basis = { scriptHash: token.rules.scriptHash, method, stateRoot: root, term, asOf, stale }
     const attestation = await this.#signer.sign({
       schema: SLOutput,
       data: {
@@ -88,21 +147,21 @@ export class QueryService {
         audience: keccakAddress(audience, crypto.keccak),
         request: requestHash,
         result: textHash(result, crypto),
-        context: answerContext(this.#context.networkId, context, crypto.keccak),
+        context: answerContext(this.#context.networkId, basis, crypto.keccak),
         evidence: ZERO_32,
       },
       recipient: token.ref.contract,
       time,
-      expirationTime: time + ANSWER_LIFE_S,
+      expirationTime: time + lifeS,
       refUID: ZERO_32,
       salt: toHex(this.#ports.random.bytes(32)),
     })
     const position = { instance: token.instance, method, n: BigInt(state.n), stateRoot: root }
-    return { attestation, result, ...position, roots, evidence: NO_EVIDENCE }
+    return { attestation, result, ...position, term, asOf, stale, roots, evidence: NO_EVIDENCE }
   }
 
-  /** The door of a query; returns the hash that binds the answer to it. */
-  #admit({ query, signature, args, grant }: QueryRequest, token: LoadedToken): Bytes32 {
+  /** The door of a query; returns the hash that binds the answer to it, and the scope that it needed. */
+  #admit({ query, signature, args, grant }: QueryRequest, token: LoadedToken) {
     const { crypto } = this.#ports.identity
     const now = this.#ports.clock.now()
     if (query.time < now - REQUEST_WINDOW_MS || query.time > now + REQUEST_WINDOW_MS) {
@@ -110,9 +169,7 @@ export class QueryService {
     }
     const digest = digestOf(Query, query, this.#context.domain, crypto.keccak)
     if (query.token !== token.token) throw SmartLayerError.of('grant.token')
-    const scope = token.queryScope(query.method)
-    if (scope === undefined)
-      throw SmartLayerError.of('query.unknown_method', { method: query.method, token: token.token })
+    const scope = scopeOf(token, query.method)
     const actual = textHash(args, crypto)
     if (actual !== query.args) throw SmartLayerError.of('attestation.content', { expected: query.args, actual })
     if (crypto.recover(digest, signature) !== query.audience) throw SmartLayerError.of('request.signature')
@@ -128,8 +185,9 @@ export class QueryService {
       seen: this.#seenGrants,
     })
     if (!accepted(checked)) throw SmartLayerError.fromData(checked.code, checked.facts)
-    this.#remember(toHex(digest), now)
-    return toHex(digest)
+    const requestHash = toHex(digest)
+    this.#remember(requestHash, now)
+    return { requestHash, scope }
   }
 
   #remember(digest: Bytes32, now: bigint): void {
@@ -143,19 +201,22 @@ export class QueryService {
     this.#nonces.set(digest, now + 2n * REQUEST_WINDOW_MS)
   }
 
-  /** Same script, state, method and arguments give the same result: computed once, also when asked at the same time. */
-  #result(token: LoadedToken, { state, root }: Confirmed, { query, args }: QueryRequest): Promise<string> {
-    const key = `${token.instance}:${root}:${query.method}:${query.args}`
-    const known = this.#results.get(key)
-    if (known) return known
-    const input: Json = { state: state.data, name: query.method, args: parseArgs(args) }
-    const made = callQuery(this.#ports.sandbox, token, input).then(canonicalJson)
-    this.#results.set(key, made)
-    made.catch(() => this.#results.delete(key))
-    const [oldest] = this.#results.keys()
-    if (this.#results.size > RESULT_CACHE_LIMIT && oldest !== undefined) this.#results.delete(oldest)
-    return made
+  #key({ rules, engine, instance }: LoadedToken, { confirmed }: Readable, asked: Asked, audience: string): string {
+    const { method, argsHash: args } = asked
+    const { scriptHash } = rules
+    return resultKey({ scriptHash, engine, instance, stateRoot: confirmed.root, method, args, audience })
   }
+
+  async #compute(token: LoadedToken, { confirmed }: Readable, { method, args }: Asked): Promise<string> {
+    const input: Json = { state: confirmed.state.data, name: method, args: parseArgs(args) }
+    return canonicalJson(await callQuery(this.#ports.sandbox, token, input))
+  }
+}
+
+function scopeOf(token: LoadedToken, method: string): string {
+  const scope = token.queryScope(method)
+  if (scope === undefined) throw SmartLayerError.of('query.unknown_method', { method, token: token.token })
+  return scope
 }
 
 function parseArgs(args: string): Json {

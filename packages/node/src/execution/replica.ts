@@ -46,6 +46,8 @@ export type SignedExecuted = { readonly executed: Executed; readonly signature: 
 /** A position that a majority of the replicas computed alike: answers may leave on it. */
 export type Confirmed = {
   readonly state: InstanceState
+  /** Time of the entry that led there. */
+  readonly time: bigint
   readonly root: Bytes32
   readonly roots: readonly SignedExecuted[]
 }
@@ -315,7 +317,7 @@ export class Replica {
     if (other) this.#events.disputed(n, mine.root, other.executed.root)
     if (counted.length - same.length >= majority) this.#disputed = `at ${n} a majority has another root`
     if (same.length < majority || BigInt(this.#confirmed?.state.n ?? -1) >= n) return
-    this.#confirmed = { state: mine.state, root: mine.root, roots: same }
+    this.#confirmed = { state: mine.state, time: mine.time, root: mine.root, roots: same }
     this.#events.confirmed(n)
   }
 }

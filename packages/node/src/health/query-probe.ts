@@ -1,5 +1,6 @@
 /** A probe that looks like any other caller: a real query with a key of its own over the public API, or the status page. */
 import {
+  ANY_FRESHNESS,
   type Answer,
   accepted,
   answerContext,
@@ -83,7 +84,8 @@ export class QueryProbe {
       grant: ZERO_32,
       nonce: toHex(random.bytes(32)),
       time: clock.now(),
-      minN: 0n,
+      ...ANY_FRESHNESS,
+      bypassCache: false,
     }
     const digest = digestOf(Query, query, this.#context.domain, keccak)
     const request = { query, signature: signer.sign(digest), args: NO_ARGS, grant: undefined }
@@ -93,7 +95,8 @@ export class QueryProbe {
   /** The node signed this result for this request. Roots and placement are for clients to check: anchors vote on them. */
   #holds(answer: Answer, { node }: Member, token: LoadedToken, { query, requestHash }: Asked): boolean {
     const { crypto } = this.#ports.identity
-    const context = { scriptHash: token.rules.scriptHash, method: query.method, stateRoot: answer.stateRoot }
+    const { stateRoot, term, asOf, stale } = answer
+    const context = { scriptHash: token.rules.scriptHash, method: query.method, stateRoot, term, asOf, stale }
     const verified = verifyAnswer(answer.attestation, {
       domain: this.#context.easDomain,
       crypto,

@@ -66,6 +66,7 @@ export function loadedToken(script: LoadedScript, ref: TokenRef, keccak: Hasher)
     token,
     instance: instanceOf(token, script.scriptHash, keccak),
     rules: { ...typeRules(script, keccak), token },
+    engine: declaration.engineId,
     gas: { update: BigInt(Math.max(input, action, outcome, init)), query: BigInt(query), load: BigInt(load) },
     checkBody: (journaled) => checkBody(declaration, journaled),
     queryScope: (method) => own(declaration.queries, method)?.scope,

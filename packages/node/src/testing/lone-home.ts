@@ -65,6 +65,7 @@ export function loneToken(inputs: TokenRules['inputs'] = {}): LoadedToken {
     token: TOKEN,
     instance: INSTANCE,
     rules: { token: TOKEN, tokenType: TEST.tokenType, scriptHash: SCRIPT, inputs, actions: {}, effects: {} },
+    engine: ZERO_32,
     gas: { query: 1n, update: 1n, load: 1n },
     checkBody: () => undefined,
     queryScope: () => undefined,

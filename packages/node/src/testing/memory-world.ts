@@ -1,10 +1,13 @@
 /** A whole network in memory, on a virtual clock: for tests that follow one story through all services. */
 import {
   type Address,
+  ANY_FRESHNESS,
   attest,
   canonicalJson,
+  digestOf,
   domainOf,
   easDomain,
+  type Freshness,
   type Hex,
   homesOver,
   INPUT_KINDS,
@@ -15,6 +18,8 @@ import {
   laneOf,
   type Membership,
   networkIdOf,
+  Query,
+  type QueryRequest,
   SLInput,
   type StreamItem,
   streamOf,
@@ -24,6 +29,7 @@ import {
   toHex,
   tokenOf,
   tokenTypeOf,
+  utf8,
   ZERO_32,
 } from '@smartlayer/protocol'
 import { fastCrypto } from '../adapters/fast-crypto.ts'
@@ -90,6 +96,12 @@ export class MemoryWorld {
   readonly anchors: AnchoringNode[] = []
   readonly services: ServiceNode[] = []
   readonly requests: OutboundRequest[] = []
+  /** All nodes, anchors first. */
+  readonly addresses: readonly Address[]
+  /** Links that carry nothing, as `FROM>TO`. */
+  readonly cutLinks = new Set<string>()
+  /** Calls of the script at all nodes, by method. */
+  readonly calls = new Map<string, number>()
   readonly ref: TokenRef = { chainId: 1n, contract: `0x${'c0'.repeat(20)}`, tokenId: 7n }
   readonly issuer = signerOf(keyOf(99))
   outside: Outside = () => ({ end: 'answer', status: 200, body: '{}', signature: undefined })
@@ -109,6 +121,7 @@ export class MemoryWorld {
   readonly #options: WorldOptions
   readonly #membership: Membership
   readonly token: LoadedToken
+  #asked = 0
   #last = { sequence: 0n, uid: ZERO_32 as Hex }
 
   constructor(options: WorldOptions = {}) {
@@ -131,6 +144,7 @@ export class MemoryWorld {
         stake: 1n,
       })),
     }
+    this.addresses = this.#membership.members.map(({ node }) => node)
     this.token = this.#loadedToken()
     keys.forEach((key, i) => {
       const ports = this.#ports(key)
@@ -200,6 +214,31 @@ export class MemoryWorld {
     return { attestation, body: text }
   }
 
+  /** A signed query of the token's sum. */
+  ask(
+    wanted: Partial<Freshness> & { readonly bypassCache?: boolean } = {},
+    audience = signerOf(keyOf(98)),
+  ): QueryRequest {
+    const query: Query = {
+      token: this.token.token,
+      method: 'total',
+      args: textHash('null', crypto),
+      audience: audience.address,
+      grant: ZERO_32,
+      nonce: toHex(keccak(utf8(String(this.#asked++)))),
+      time: this.now,
+      ...ANY_FRESHNESS,
+      bypassCache: false,
+      ...wanted,
+    }
+    const signature = audience.sign(digestOf(Query, query, this.domain, keccak))
+    return { query, signature, args: 'null', grant: undefined }
+  }
+
+  get now(): bigint {
+    return START + BigInt(Math.floor(this.time.now))
+  }
+
   /** Signs, publishes and remembers the place of a fact. */
   async publish(body: object): Promise<StreamItem> {
     const item = this.fact(body)
@@ -243,7 +282,13 @@ export class MemoryWorld {
       log: storeLog(store),
       network: this.#network(signer.address),
       chain: {} as Ports['chain'],
-      sandbox: { load: async () => {}, call: async (_, method, input) => counterScript(method, JSON.parse(input)) },
+      sandbox: {
+        load: async () => {},
+        call: async (_, method, input) => {
+          this.calls.set(method, (this.calls.get(method) ?? 0) + 1)
+          return counterScript(method, JSON.parse(input))
+        },
+      },
       egress: {
         request: async (request) => {
           this.requests.push(request)
@@ -263,7 +308,7 @@ export class MemoryWorld {
 
   #clock(): Clock {
     return {
-      now: () => START + BigInt(Math.floor(this.time.now)),
+      now: () => this.now,
       monotonic: () => this.time.now,
       after: (delayMs, run) => this.time.at(delayMs, run),
     }
@@ -278,7 +323,10 @@ export class MemoryWorld {
         const sent = this.tampers.get(self)?.(message as { type: string }) ?? [message]
         for (const each of sent) {
           const text = JSON.stringify(each)
-          this.time.at(delayMs, () => this.#handlers.get(to)?.(self, JSON.parse(text)))
+          this.time.at(delayMs, () => {
+            const isCut = this.cuts.has(self) || this.cuts.has(to) || this.cutLinks.has(`${self}>${to}`)
+            if (!isCut) this.#handlers.get(to)?.(self, JSON.parse(text))
+          })
         }
       },
       receive: (handle) => void this.#handlers.set(self, handle),
@@ -302,6 +350,7 @@ export class MemoryWorld {
         actions: {},
         effects: { call: { attempts: 3, timeoutMs: 500, idempotent: true, attestedBy: undefined } },
       },
+      engine: ZERO_32,
       gas: { query: 1n, update: 1n, load: 1n },
       checkBody: () => undefined,
       queryScope: (method) => (method === 'total' ? '' : undefined),

@@ -1,6 +1,6 @@
 /** Signed messages of access: grants of holders, and the requests and actions of grantees (docs/spec/access.md). */
 import type { Hex } from '../primitives/bytes.ts'
-import { address, bytes32, list, string, struct, type TypeOf, uint } from '../primitives/struct.ts'
+import { address, bool, bytes32, list, string, struct, type TypeOf, uint } from '../primitives/struct.ts'
 
 /** What a holder allowed: `audience` is the address of the integration's key; times in seconds since 1970. */
 export const Grant = struct('Grant', {
@@ -29,7 +29,10 @@ export type AttestedGrant = {
   readonly checks: readonly SignedGrantCheck[]
 }
 
-/** A read-only call. `method` is declared by the token; `grant` is zero for public methods; `time` in milliseconds. */
+/**
+ * A read-only call. `method` is declared by the token; `grant` is zero for public methods; `time` in milliseconds. What follows
+ * says how fresh the answer must be (docs/spec/reads.md): zero and false ask for nothing.
+ */
 export const Query = struct('Query', {
   token: bytes32,
   method: string(64),
@@ -39,8 +42,18 @@ export const Query = struct('Query', {
   nonce: bytes32,
   time: uint(64),
   minN: uint(64),
+  stream: bytes32,
+  subset: bytes32,
+  minSequence: uint(64),
+  maxAgeMs: uint(64),
+  linearizable: bool,
+  bypassCache: bool,
 })
 export type Query = TypeOf<typeof Query>
+
+/** What an answer for everybody is bound to instead of a signed query: it may be given to all who ask the same. */
+export const PublicQuery = struct('PublicQuery', { token: bytes32, method: string(64), args: bytes32 })
+export type PublicQuery = TypeOf<typeof PublicQuery>
 
 /** A call that changes state; signed, because a MAC would let a node invent it. `expires` in milliseconds. */
 export const Action = struct('Action', {

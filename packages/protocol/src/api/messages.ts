@@ -57,7 +57,7 @@ export const networkInfoShape = record({
   earlierBeacons: listOf(bytes32, BEACON_LIMIT),
   directory: directoryShape,
   members: listOf(memberShape, MEMBER_LIMIT),
-  parameters: record({ leaseMs: uint(64), epsilonMs: uint(64), replicas: integer(1, 31) }),
+  parameters: record({ leaseMs: uint(64), epsilonMs: uint(64), staleReadsMs: uint(64), replicas: integer(1, 31) }),
 })
 export type NetworkInfo = ShapeOf<typeof networkInfoShape>
 
@@ -148,15 +148,18 @@ export type SignedRoot = ShapeOf<typeof signedRootShape>
 
 /**
  * What a query or an action returns: the attestation over `result` (canonical JSON text), the position and root it was
- * computed from, and the roots that a majority of the replicas signed there.
+ * computed from, how fresh they were (`asOf` in milliseconds), and the roots that a majority of the replicas signed there.
  */
 export const answerShape = record({
   attestation: attestationShape,
   result: text(BODY_LIMIT),
   instance: bytes32,
   method: text(64),
+  term: uint(64),
   n: uint(64),
   stateRoot: bytes32,
+  asOf: uint(64),
+  stale: bool,
   roots: listOf(signedRootShape, 31),
   /** What vouches for the node's code: always this text until nodes carry enclave evidence. */
   evidence: text(64),

@@ -50,8 +50,13 @@ it('hashes instances, effects and contexts as abi.encode does', () => {
       expect(effectIdOf({ instance: a, incarnation: n, n: n + 1n, index: 3 }, keccak)).toBe(
         hashed('bytes32,uint256,uint256,uint256', a, n, n + 1n, 3n),
       )
-      expect(answerContext(a, { scriptHash: b, method, stateRoot: c }, keccak)).toBe(
-        hashed('bytes32,bytes32,bytes32,bytes32', a, b, laneOf(method, keccak), c),
+      const basis = { scriptHash: b, method, stateRoot: c, term: n, asOf: n + 1n, stale: n % 2n === 0n }
+      expect(answerContext(a, basis, keccak)).toBe(
+        hashed(
+          'bytes32,bytes32,bytes32,bytes32,uint256,uint256,bool',
+          ...[a, b, laneOf(method, keccak), c],
+          ...[n, n + 1n, n % 2n === 0n],
+        ),
       )
     }),
   )

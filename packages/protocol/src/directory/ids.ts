@@ -59,13 +59,28 @@ export function inputContext(networkId: Bytes32, tokenType: Bytes32, lane: Bytes
   return hashWords(keccak, fromHex(networkId), fromHex(tokenType), fromHex(lane))
 }
 
-/** Context of an answer: script, method and state it was computed from. */
+/** What an answer rests on beside its place in the journal; `asOf` in milliseconds (docs/spec/reads.md). */
+export type AnswerBasis = {
+  readonly scriptHash: Bytes32
+  readonly method: string
+  readonly stateRoot: Bytes32
+  /** The term of the placement under which it was given. */
+  readonly term: bigint
+  /** When its place was last known to be the newest. */
+  readonly asOf: bigint
+  /** The lease had ended. */
+  readonly stale: boolean
+}
+
+/** Context of an answer: script, method and state it was computed from, and how fresh they were. */
 export function answerContext(
   networkId: Bytes32,
-  { scriptHash, method, stateRoot }: { scriptHash: Bytes32; method: string; stateRoot: Bytes32 },
+  { scriptHash, method, stateRoot, term, asOf, stale }: AnswerBasis,
   keccak: Hasher,
 ): Bytes32 {
-  return hashWords(keccak, fromHex(networkId), fromHex(scriptHash), keccak(utf8(method)), fromHex(stateRoot))
+  const freshness = [uintWord(term), uintWord(asOf), uintWord(stale ? 1n : 0n)]
+  const what = [fromHex(networkId), fromHex(scriptHash), keccak(utf8(method)), fromHex(stateRoot)]
+  return hashWords(keccak, ...what, ...freshness)
 }
 
 /** Identity of one effect, and of every attempt at it: the outside system sees it as idempotency key. */

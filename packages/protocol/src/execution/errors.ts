@@ -12,6 +12,32 @@ export const executionErrors = {
     (f) => `This node does not serve the token now: ${f.reason}.`,
     'Ask an anchor for the current placement and take another replica.',
   ),
+  'query.behind': entry<{ n: bigint; minN: bigint; sequence: bigint; minSequence: bigint }>(
+    'unavailable',
+    (f) =>
+      `The replica stands at place ${f.n} (asked for ${f.minN}) and at ${f.sequence} of the subset (asked for ${f.minSequence}).`,
+    'Ask again, or another replica: what was asked for has not arrived here in time.',
+  ),
+  'query.too_old': entry<{ ageMs: bigint; maxAgeMs: bigint }>(
+    'unavailable',
+    (f) => `Its place was last known to be the newest ${f.ageMs} ms ago; at most ${f.maxAgeMs} ms are allowed.`,
+    'Ask another replica, or allow a greater age.',
+  ),
+  'query.not_linearizable': entry<{ reason: string }>(
+    'unavailable',
+    (f) => `No linearizable answer from here: ${f.reason}.`,
+    'Ask the anchors for the placement in force and take its executor.',
+  ),
+  'query.not_public': entry<{ method: string; scope: string }>(
+    'denied',
+    (f) => `"${f.method}" is not for everybody: it needs the scope ${f.scope}.`,
+    'Send a signed query with a grant.',
+  ),
+  'query.unanswered': entry<{ token: string; failures: readonly { node: string; code: string; why: string }[] }>(
+    'unavailable',
+    (f) => `No replica of ${f.token} gave an answer: ${f.failures.map(({ node, why }) => `${node}: ${why}`).join(' ')}`,
+    'See what each replica failed with; ask again when they are back.',
+  ),
   'query.arguments': entry<{ at: string; detail: string }>(
     'invalid',
     (f) => `Argument ${f.at}: ${f.detail}.`,

@@ -5,10 +5,11 @@ import { expect, it } from 'vitest'
 import * as browser from '../index.ts'
 import * as server from './index.ts'
 
-/** Guards against growth. The design's goal is 15 kB; the error catalogue (5 kB) and noble (9 kB) stand in its way. */
-const LIMIT_BYTES = 29_000
+/** Guards against growth. The design's goal is 15 kB; catalogue (5 kB), noble (9 kB), and choosing and hedging (2 kB) stand in its way. */
+const LIMIT_BYTES = 33_000
 
 const BROWSER = [
+  'ReplicaBoard',
   'act',
   'assertProof',
   'attestGrant',
@@ -20,6 +21,7 @@ const BROWSER = [
   'parseSavedProof',
   'publish',
   'query',
+  'queryPublic',
   'readPlace',
   'resolve',
   'saveProof',

@@ -13,7 +13,16 @@ import {
   type Signer,
   SmartLayerError,
 } from '@smartlayer/protocol'
-import { type ActParameters, act, createSite, type QueryParameters, query, type Site } from '../index.ts'
+import {
+  type ActParameters,
+  act,
+  createSite,
+  type PublicParameters,
+  type QueryParameters,
+  query,
+  queryPublic,
+  type Site,
+} from '../index.ts'
 import { loadNetwork } from '../network.ts'
 import { idsOf } from '../publish.ts'
 import { type SubscribeOptions, type SubscribeParameters, subscribe } from '../subscribe.ts'
@@ -43,6 +52,8 @@ export type ServerOptions = {
   readonly key: Hex
   /** Faster crypto than the portable default, with the signer it makes. */
   readonly crypto?: { readonly crypto: Crypto; readonly signer: (key: Hex) => Signer }
+  /** The weight of a node in the choice of replicas, as anchors publish it; every node counts 1 without it. */
+  readonly weightOf?: (node: Address) => number
 }
 
 /** Connects a back end. Throws `quorum.not_reached`, `chain.unreachable`, or `node.unknown` when anchors and chain differ. */
@@ -57,7 +68,8 @@ export async function connect(options: ServerOptions): Promise<SmartLayer> {
   if (stranger) throw SmartLayerError.of('node.unknown', { node: stranger.node })
   const missing = anchorsOf({ ...network.membership, members }).find(({ node }) => !memberOf(network.membership, node))
   if (missing) throw SmartLayerError.of('node.role', { node: missing.node, role: 'an anchor by the asked anchors' })
-  return new SmartLayer(await createSite({ anchors, trust, signer, crypto, network }))
+  const weights = options.weightOf && { weightOf: options.weightOf }
+  return new SmartLayer(await createSite({ anchors, trust, signer, crypto, network, ...weights }))
 }
 
 export class SmartLayer {
@@ -73,6 +85,9 @@ export class SmartLayer {
     return {
       call: <T = unknown>(method: string, args: unknown = null, rest: Partial<QueryParameters> = {}) =>
         query<T>(site, { ...rest, token: id, method, args, grant }),
+      /** The same answer that everybody gets, for methods without a scope. */
+      callPublic: <T = unknown>(method: string, args: unknown = null, rest: Partial<PublicParameters> = {}) =>
+        queryPublic<T>(site, { ...rest, token: id, method, args }),
       act: (name: string, args: unknown = null, rest: Partial<ActParameters> = {}) =>
         act(site, { ...rest, token: id, name, args, grant }),
     }

@@ -1,4 +1,11 @@
-import { type Answer, isSmartLayerError, nobleCrypto, nobleSigner, type PlacementInfo } from '@smartlayer/protocol'
+import {
+  type Answer,
+  isSmartLayerError,
+  nobleCrypto,
+  nobleSigner,
+  type PlacementInfo,
+  type SmartLayerError,
+} from '@smartlayer/protocol'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createIntegration, loadNetwork, resolve } from '../index.ts'
 import { CONTRACT, FakeNetwork, keyOf, type Manners, RESULT, TOKEN } from './testing/fake-network.ts'
@@ -27,6 +34,14 @@ function firstAsked(answer: NonNullable<Manners['answer']>): void {
   }
 }
 
+/** The different codes with which replicas failed, when none answered. */
+async function failuresOf(doing: Promise<unknown>): Promise<readonly string[]> {
+  const error = await doing.catch((error: unknown) => error)
+  expect(error).toMatchObject({ code: 'query.unanswered' })
+  const { failures } = (error as SmartLayerError).facts as { failures: { code: string }[] }
+  return [...new Set(failures.map(({ code }) => code))]
+}
+
 async function codeOf(doing: Promise<unknown>): Promise<string> {
   return doing.then(
     () => 'nothing was thrown',
@@ -39,7 +54,7 @@ describe('query', () => {
     const { value, proof, tried, node } = await (await connect()).query({ token: TOKEN, method: 'status' })
     expect(value).toEqual(JSON.parse(RESULT))
     expect(proof.checks.every((check) => check.ok)).toBe(true)
-    expect(proof.summary).toBe('verified by 8 checks at position 12; no enclave evidence')
+    expect(proof.summary).toBe('verified by 9 checks at position 12; no enclave evidence')
     expect(tried).toEqual([{ node, error: undefined }])
   })
 
@@ -58,6 +73,13 @@ describe('query', () => {
       'claims a root that it did not sign',
       'attestation.context',
       (honest) => ({ ...honest, stateRoot: `0x${'66'.repeat(32)}` }),
+    ],
+    ['claims a later time than it signed', 'attestation.context', (honest) => ({ ...honest, asOf: honest.asOf + 1n })],
+    ['claims another term than it signed', 'attestation.context', (honest) => ({ ...honest, term: 6n })],
+    [
+      'hides that its answer is stale',
+      'attestation.context',
+      (_, { sign }) => ({ ...sign({ stale: true }), stale: false }),
     ],
     ['claims a position that it did not sign', 'attestation.context', (honest) => ({ ...honest, n: 13n })],
     ['answers for another audience', 'attestation.audience', (_, { sign }) => sign({ audience: CONTRACT })],
@@ -124,8 +146,12 @@ describe('query', () => {
 
   it('asks elsewhere when the answer stands before the position that was asked for', async () => {
     firstAsked((honest) => honest)
-    const asked = (await connect()).query({ token: TOKEN, method: 'status', minN: 13n })
-    expect(await codeOf(asked)).toBe('query.not_serving')
+    const asked = (await connect()).query({ token: TOKEN, method: 'status', minN: 13n, totalMs: 500 })
+    const error = await asked.catch((error: Error) => error)
+    expect(error).toMatchObject({ code: 'query.unanswered' })
+    const { failures } = (error as SmartLayerError).facts as { failures: { node: string; code: string }[] }
+    expect(new Set(failures.map(({ node }) => node))).toEqual(new Set(REPLICAS.map((i) => net.address(i))))
+    expect(new Set(failures.map(({ code }) => code))).toEqual(new Set(['query.behind']))
   })
 
   it('names every fact when nobody can be believed', async () => {
@@ -139,6 +165,80 @@ describe('query', () => {
     net.manners[5]!.dead = true
     const { value, node } = await (await connect()).query({ token: TOKEN, method: 'status' })
     expect([value, node]).toEqual([JSON.parse(RESULT), net.address(6)])
+  })
+
+  it('asks a second replica while the first is slower than it usually is, for at most a tenth of all questions', async () => {
+    const site = await connect()
+    const ask = () => site.query({ token: TOKEN, method: 'status' })
+    for (let i = 0; i < 60; i++) await ask()
+    const before = REPLICAS.reduce((sum, i) => sum + net.seen[i]!.length, 0)
+    expect(before).toBeLessThanOrEqual(66)
+    net.manners[4]!.slowMs = 1_500
+    const started = performance.now()
+    const answered = await Promise.all([1, 2, 3, 4, 5].map(ask))
+    expect(performance.now() - started).toBeLessThan(1_400)
+    expect(answered.map(({ node }) => node)).not.toContain(net.address(4))
+  })
+
+  it('leaves a replica that failed in peace for a while', async () => {
+    const site = await connect()
+    net.manners[4]!.dead = true
+    for (let i = 0; i < 40; i++) await site.query({ token: TOKEN, method: 'status' })
+    expect(net.seen[4]!.length).toBeLessThanOrEqual(3)
+  })
+
+  it('asks the executor alone when the answer must be linearizable, and believes nobody else', async () => {
+    const site = await connect()
+    for (let i = 0; i < 6; i++) {
+      const { node } = await site.query({ token: TOKEN, method: 'status', linearizable: true })
+      expect(node).toBe(net.address(4))
+    }
+    net.manners[4]!.answer = (_, { sign }) => sign({ signer: net.signers[5]! })
+    const asked = site.query({ token: TOKEN, method: 'status', linearizable: true, totalMs: 600 })
+    expect(await failuresOf(asked)).toEqual(['query.not_linearizable'])
+  })
+
+  it('refuses an answer that is older than was allowed', async () => {
+    for (const i of REPLICAS) net.manners[i]!.answer = (_, { facts, sign }) => sign({ asOf: facts.asOf - 5_000n })
+    const site = await connect()
+    const old = { token: TOKEN, method: 'status', totalMs: 300 }
+    expect((await site.query({ ...old, maxAgeMs: 10_000 })).stale).toBe(false)
+    expect(await failuresOf(site.query({ ...old, maxAgeMs: 1_000 }))).toEqual(['query.too_old'])
+  })
+
+  it('reads on, marked stale, when the lease ended and no anchor can name another; not when it must be in force', async () => {
+    const site = await connect()
+    const asked = { token: TOKEN, method: 'status' }
+    const ended = net.placement({ expires: BigInt(Date.now()) - 1_000n })
+    for (const i of [0, 1, 2, 3]) net.manners[i]!.placement = () => ended
+    for (const i of REPLICAS) net.manners[i]!.answer = (_, { sign }) => sign({ stale: true })
+    const { stale, proof } = await site.query(asked)
+    expect([stale, proof.stale, proof.ok]).toEqual([true, true, true])
+    expect(proof.summary).toContain('stale')
+    for (const i of [0, 1, 2, 3]) net.manners[i]!.dead = true
+    expect((await site.query(asked)).stale).toBe(true)
+    expect(await codeOf(site.query({ ...asked, maxAgeMs: 60_000, totalMs: 500 }))).toBe('quorum.not_reached')
+    expect(await codeOf(site.query({ ...asked, linearizable: true, totalMs: 500 }))).toBe('quorum.not_reached')
+  })
+
+  it('does not believe an answer under an ended lease that is not marked, nor one that ended long ago', async () => {
+    const site = await connect()
+    const ended = (ms: bigint) => () => net.placement({ expires: BigInt(Date.now()) - ms })
+    for (const i of [0, 1, 2, 3]) net.manners[i]!.placement = ended(1_000n)
+    const asked = site.query({ token: TOKEN, method: 'status', totalMs: 1_500 })
+    expect(await failuresOf(asked)).toEqual(['answer.placement_ended'])
+    for (const i of [0, 1, 2, 3]) net.manners[i]!.placement = ended(61_000n)
+    const other = await connect()
+    expect(await codeOf(resolve(other.site, TOKEN, { orStale: true }))).toBe('placement.none')
+  }, 15_000)
+
+  it('asks what is for everybody without saying who asks', async () => {
+    const { value, proof, answer, request } = await (await connect()).queryPublic({ token: TOKEN, method: 'status' })
+    expect([value, proof.ok, request.kind]).toEqual([JSON.parse(RESULT), true, 'public'])
+    expect(answer.attestation.batch).toBeUndefined()
+    firstAsked((_, { sign }) => sign({ audience: CONTRACT }))
+    const { tried } = await (await connect()).queryPublic({ token: TOKEN, method: 'status', args: { a: 1 } })
+    expect(tried.map(({ error }) => error)).toEqual(['attestation.audience', undefined])
   })
 
   it('stops when its caller gives up', async () => {
@@ -178,6 +278,33 @@ describe('resolve', () => {
     net.manners[0]!.placement = lie
     for (const i of [1, 2, 3]) net.manners[i]!.slowMs = 30
     expect((await place()).certified.placement.term).toBe(5n)
+  })
+
+  it('asks f + 1 anchors, not always the same ones, and one more only when one is slow or fails', async () => {
+    const site = (await connect()).site
+    const askedOf = () => [0, 1, 2, 3].map((i) => net.seen[i]!.filter((line) => line.endsWith('/placement')).length)
+    for (let i = 0; i < 20; i++) await resolve(site, TOKEN, { anew: true })
+    const asked = askedOf()
+    const all = asked.reduce((sum, each) => sum + each, 0)
+    expect(all).toBeGreaterThanOrEqual(40)
+    expect(all).toBeLessThanOrEqual(44) // a slow moment of the machine may count as a slow anchor
+    expect(Math.min(...asked)).toBeGreaterThan(0)
+  })
+
+  it('keeps what it verified until the lease ends', async () => {
+    const site = (await connect()).site
+    const first = await resolve(site, TOKEN)
+    for (const i of [0, 1, 2, 3]) net.manners[i]!.dead = true
+    expect(await resolve(site, TOKEN)).toBe(first)
+  })
+
+  it('falls for no anchor that hides a new placement behind an ended one', async () => {
+    const site = (await connect()).site
+    net.manners[0]!.placement = () => net.placement({ term: 4n, expires: BigInt(Date.now()) - 1_000n })
+    for (let i = 0; i < 10; i++) {
+      const { certified } = await resolve(site, TOKEN, { anew: true, orStale: true })
+      expect(certified.placement.term).toBe(5n)
+    }
   })
 
   it('takes an ended placement with a renewal that 2f + 1 anchors voted for', async () => {

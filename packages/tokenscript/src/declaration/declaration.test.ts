@@ -126,6 +126,13 @@ test('a declaration that says nothing of retention keeps everything', () => {
   expect(parseDeclaration(older).issuers.airline).toMatchObject({ retention: 'all' })
 })
 
+test('a query may be for everybody, an action never', () => {
+  const forAll = { ...declaration, queries: { status: { ...declaration.queries.status!, scope: '' } } }
+  expect(parseDeclaration(JSON.stringify(forAll)).queries.status?.scope).toBe('')
+  const actions = { rename: { scope: '', args: null } }
+  expect(() => parseDeclaration(JSON.stringify({ ...declaration, actions }))).toThrow('actions.rename.scope')
+})
+
 test('every missing field is missed', () => {
   for (const field of Object.keys(declaration)) {
     const { [field as keyof Declaration]: _, ...rest } = declaration

@@ -90,7 +90,12 @@ export function parseDeclaration(input: string | Json): Declaration {
     }),
     queries: entriesOf(declaration.queries, 'queries', NAME, (entry, at) => {
       const { scope, args, returns } = recordOf(entry, at, ['scope', 'args', 'returns'])
-      return { scope: scopeOf(scope, at), args: argsOf(args, at), returns: schemaOf(returns, `${at}.returns`) }
+      const isPublic = scope === ''
+      return {
+        scope: isPublic ? '' : scopeOf(scope, at),
+        args: argsOf(args, at),
+        returns: schemaOf(returns, `${at}.returns`),
+      }
     }),
     actions: entriesOf(declaration.actions, 'actions', NAME, (entry, at) => {
       const { scope, args } = recordOf(entry, at, ['scope', 'args'])

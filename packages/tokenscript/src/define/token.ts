@@ -71,7 +71,7 @@ export type InputDefinition<S, B> = {
   readonly apply: (state: S, body: B, ctx: Context<S>) => Next<S>
 }
 export type QueryDefinition<S, A, R> = {
-  /** What a holder's grant must name, such as `flight.status:read`. */
+  /** What a holder's grant must name, such as `flight.status:read`; empty when everybody may ask. */
   readonly scope: string
   readonly args?: Schema<A>
   readonly returns: Schema<R>

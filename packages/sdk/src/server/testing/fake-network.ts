@@ -35,6 +35,7 @@ import {
   type Placement,
   type PlacementInfo,
   Placement as PlacementStruct,
+  PublicQuery,
   parseTokenRef,
   placementHash,
   placementInfoShape,
@@ -61,6 +62,7 @@ import {
   tokenOf,
   uidOf,
   ZERO_32,
+  ZERO_ADDRESS,
 } from '@smartlayer/protocol'
 import { FakeStreams } from './fake-streams.ts'
 
@@ -99,6 +101,9 @@ export type Facts = {
   readonly result: string
   readonly root: Bytes32
   readonly n: bigint
+  readonly term: bigint
+  readonly asOf: bigint
+  readonly stale: boolean
   readonly timeS: bigint
   readonly lifeS: bigint
 }
@@ -167,7 +172,7 @@ export class FakeNetwork {
       earlierBeacons: [],
       directory: { ...LOCAL_DIRECTORY, shardCount: 16, homeSize: 31 },
       members: this.signers.map((_, i) => this.#member(i)).sort((a, b) => (a.node < b.node ? -1 : 1)),
-      parameters: { leaseMs: 3_000n, epsilonMs: 200n, replicas: 3 },
+      parameters: { leaseMs: 3_000n, epsilonMs: 200n, staleReadsMs: 60_000n, replicas: 3 },
     }
   }
 
@@ -241,6 +246,7 @@ export class FakeNetwork {
     }
     if (path.endsWith('/grants')) return this.#checkGrant(i, body)
     if (path.endsWith('/query')) return this.#query(i, body)
+    if (path.includes('/queries/')) return this.#queryPublic(i, path)
     if (path.endsWith('/actions')) return this.#act(i, body)
     if (path === '/v1/attestations') return this.#publish(i, body)
     if (path === '/v1/status') return statusShape.toJson(this.#status(i))
@@ -257,6 +263,15 @@ export class FakeNetwork {
     return this.#answer(i, { audience: query.audience, requestHash, method: query.method, result: RESULT })
   }
 
+  #queryPublic(i: number, path: string): unknown {
+    const { pathname, searchParams } = new URL(path, 'http://node')
+    const method = pathname.slice(pathname.lastIndexOf('/') + 1)
+    const args = textHash(searchParams.get('args') ?? 'null', nobleCrypto)
+    const message = { token: tokenOf(parseTokenRef(TOKEN), keccak), method, args }
+    const requestHash = toHex(digestOf(PublicQuery, message, this.domain, keccak))
+    return this.#answer(i, { audience: ZERO_ADDRESS, requestHash, method, result: RESULT })
+  }
+
   #act(i: number, body: unknown): unknown {
     const action: Action = actionRequestShape.parse(body, 'body').action
     const requestHash = toHex(digestOf(ActionStruct, action, this.domain, keccak))
@@ -266,13 +281,24 @@ export class FakeNetwork {
 
   #answer(i: number, asked: Pick<Facts, 'audience' | 'requestHash' | 'method' | 'result'>): unknown {
     const timeS = BigInt(Math.floor(Date.now() / 1000))
-    const facts: Facts = { ...asked, signer: this.signers[i]!, root: ROOT, n: 12n, timeS, lifeS: 300n }
+    const facts: Facts = {
+      ...asked,
+      signer: this.signers[i]!,
+      root: ROOT,
+      n: 12n,
+      term: 5n,
+      asOf: BigInt(Date.now()),
+      stale: false,
+      timeS,
+      lifeS: 300n,
+    }
     const sign = (changes: Partial<Facts>) => this.#sign({ ...facts, ...changes })
     const answer = sign({})
     return answerShape.toJson(this.manners[i]!.answer?.(answer, { facts, sign }) ?? answer)
   }
 
-  #sign({ signer, audience, requestHash, method, result, root, n, timeS, lifeS }: Facts): Answer {
+  #sign({ signer, audience, requestHash, method, result, root, n, term, asOf, stale, timeS, lifeS }: Facts): Answer {
+    const basis = { scriptHash: SCRIPT, method, stateRoot: root, term, asOf, stale }
     const data = {
       token: tokenOf(parseTokenRef(TOKEN), keccak),
       stream: this.instance,
@@ -280,7 +306,7 @@ export class FakeNetwork {
       audience: keccakAddress(audience, keccak),
       request: requestHash,
       result: textHash(result, nobleCrypto),
-      context: answerContext(this.networkId, { scriptHash: SCRIPT, method, stateRoot: root }, keccak),
+      context: answerContext(this.networkId, basis, keccak),
       evidence: ZERO_32,
     }
     const about = { recipient: CONTRACT, time: timeS, expirationTime: timeS + lifeS, salt: ZERO_32 }
@@ -289,7 +315,8 @@ export class FakeNetwork {
       const executed = { instance: this.instance, n: 12n, entry: ZERO_32, root: ROOT }
       return { executed, signature: this.signers[replica]!.sign(digestOf(Executed, executed, this.domain, keccak)) }
     })
-    return { attestation, result, instance: this.instance, method, n, stateRoot: root, roots, evidence: NO_EVIDENCE }
+    const position = { instance: this.instance, method, term, n, stateRoot: root, asOf, stale }
+    return { attestation, result, ...position, roots, evidence: NO_EVIDENCE }
   }
 
   #checkGrant(i: number, body: unknown): unknown {
