@@ -61,13 +61,15 @@ export function agedKeeper({ asked, lease, released }: Keeper, bounds: LeaseBoun
 
 /** Whether some reading of the executor's clock lets it act under this placement at this moment. */
 export function canAct({ lease }: Keeper, body: Body, bounds: LeaseBounds): boolean {
-  return lease !== undefined && canActAt({ lease, notBefore: body.notBefore }, 0, bounds)
+  // How long ago a placement began is forgotten, and a clock that stands still may show an earlier time than that.
+  const notBefore = bounds.stalledClock && body.notBefore <= 0 ? -Number(NOW) : body.notBefore
+  return lease !== undefined && canActAt({ lease, notBefore }, 0, bounds)
 }
 
 function canEverAct({ lease }: Keeper, bounds: LeaseBounds): boolean {
   if (!lease) return false
   for (let after = 0; after <= 2 * bounds.length; after++) {
-    if (canActAt({ lease, notBefore: -bounds.length }, after, bounds)) return true
+    if (canActAt({ lease, notBefore: -Number(NOW) }, after, bounds)) return true
   }
   return false
 }
@@ -83,7 +85,7 @@ function canActAt({ lease, notBefore }: Held, after: number, { length, stalledCl
     asked: lease.asked,
   }
   const limits = { leaseMs: BigInt(length), epsilonMs: BigInt(EPSILON) }
-  const slowest = stalledClock ? lease.asked : after
+  const slowest = stalledClock ? Math.min(after, lease.expires - length) : after // what it showed when it asked
   for (let reading = slowest; reading <= after + EPSILON; reading++) {
     if (mayAct(held, { now: NOW + BigInt(reading), monotonic: after }, limits, 0)) return true
   }
