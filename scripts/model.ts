@@ -49,7 +49,7 @@ function findBreak(): number {
       if (checked.found) return 1
     }
   }
-  console.log('  no counterexample')
+  console.log('  no counterexample within these bounds')
   return 0
 }
 

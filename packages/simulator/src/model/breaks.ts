@@ -144,6 +144,7 @@ export const BREAKS: readonly Break[] = [
         "if (until > 0n && !context.settled) return ignore('election.restart_wait', { remainingMs: Number(context.leaseMs) })",
         '',
       ),
+      NOT_BEFORE, // alone it keeps the next executor waiting, as for votes that do not wait
     ],
   },
   {
