@@ -77,9 +77,13 @@ export function isOver(expires: bigint, { now, epsilonMs }: Pick<AnchorContext, 
   return now - epsilonMs > expires
 }
 
-/** Signing in a term forgets what was promised in lower ones, but never a lease that may still run. */
+/**
+ * Signing in a term forgets what was promised in lower ones, but never a lease that may still run, nor, in its own term,
+ * that one was given back. Before an anchor settled no lease is over for it: its clock may still be ahead.
+ */
 export function enterTerm(record: AnchorRecord, term: bigint, context: AnchorContext): AnchorRecord {
-  const leases = record.leases.filter((lease) => !lease.released && !isOver(lease.expires, context))
+  const mayRun = (lease: VotedLease) => !context.settled || !isOver(lease.expires, context)
+  const leases = record.leases.filter((lease) => (lease.released ? lease.term >= term : mayRun(lease)))
   if (term === record.term) return { ...record, leases }
   return { ...record, term, report: undefined, voted: undefined, leases }
 }

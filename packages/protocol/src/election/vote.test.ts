@@ -164,6 +164,14 @@ describe('votes', () => {
     expect(cast(emptyRecord(INSTANCE), placement(1n), { settled: false })).toMatchObject({ verdict: 'accept' })
   })
 
+  test('a restarted anchor forgets no lease by a clock that may still be ahead', () => {
+    const prepare = { term: 2n, from: c, certificate: { term: 0n, n: 0n, hash: hash(0) } }
+    const reported = report(voted(), prepare, home, context(99_000n, false))
+    if (!accepted(reported)) throw new Error(reported.code)
+    const body = placement(2n, { notBefore: 11_000n, expires: 14_000n })
+    expect(cast(reported.value.record, body, { at: 11_000n })).toMatchObject({ code: 'election.lease_running' })
+  })
+
   test('a released lease holds nobody up', () => {
     const record = learnPlacement(voted(), { placement: placement(1n), votes: [] }, hash(1))
     const released = release(record, { placement: hash(1), n: 0n, head: hash(0) }, service(1))

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Placement } from '../election/messages.ts'
 import { type AnchorContext, type AnchorRecord, emptyRecord } from '../election/record.ts'
-import { release } from '../election/vote.ts'
+import { release, renew } from '../election/vote.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import { accepted } from '../primitives/verdict.ts'
 import { acceptEntry, holdEntry, learnCertificate, learnCommit, type VerifiedProposal } from './accept.ts'
@@ -114,6 +114,20 @@ describe('accepting', () => {
     if (!accepted(released)) throw new Error(released.code)
     expect(offer(released.value, proposal())).toMatchObject({ code: 'election.released' })
     expect(offer({ ...emptyRecord(INSTANCE), term: 3n }, proposal())).toMatchObject({ code: 'election.term_old' })
+  })
+
+  test('a lease that was given back stays so, although an entry of its term is held afterwards', () => {
+    const known = { ...after(), placement: { placement: body, votes: [], hash: PLACEMENT } }
+    const released = release(known, { placement: PLACEMENT, n: 5n, head: hash(5) }, EXECUTOR)
+    if (!accepted(released)) throw new Error(released.code)
+    const held = holdEntry(released.value, certified(5), context())
+    if (!accepted(held)) throw new Error(held.code)
+    const { record } = held.value
+    const next = proposal({ hash: hash(6), predecessor: certified(5) }, { n: 6n, previous: hash(5) })
+    expect(offer(record, next)).toMatchObject({ code: 'election.released' })
+    expect(renew(record, { placement: PLACEMENT, expires: 13_400n }, context())).toMatchObject({
+      code: 'election.released',
+    })
   })
 })
 

@@ -1,0 +1,358 @@
+/** The whole of one profile as a search sees it: three honest anchors of each home set, the executors, and the passing of time. */
+import {
+  type Action,
+  type Anchor,
+  act,
+  aged,
+  freshAnchor,
+  keyOfAnchor,
+  keyOfSigned,
+  type Signed,
+  type Stage,
+} from './anchor.ts'
+import { type Evidence, evidenceOf, type Settled, samePlace, type Verdicts } from './evidence.ts'
+import {
+  agedKeeper,
+  ask,
+  canAct,
+  count,
+  type Keeper,
+  keyOfKeeper,
+  mayAsk,
+  NO_LEASE,
+  releasedBy,
+  restarted,
+} from './executor.ts'
+import { isOpen } from './hand-over.ts'
+import { type KnownOffers, offersTo } from './offers.ts'
+import { EPSILON, HOMES, HONEST, setOf } from './parties.ts'
+import type { Profile } from './profile.ts'
+import { brokenPromise } from './promises.ts'
+import type { State, World } from './search.ts'
+import { describeAction } from './tell.ts'
+import { agedPlacement, emptyValues, mayBind, nameOfTerm, placedForm } from './values.ts'
+
+/** What can happen in a situation: what is offered to anchors of each set, and what executors do by themselves. */
+type Situation = {
+  readonly offers: readonly Int32Array[]
+  readonly moves: readonly { readonly common: number; readonly text: string }[]
+  readonly violation: string | undefined
+}
+/** `signs`: with something that a quorum may come together for. */
+type Step = { readonly to: number; readonly signs: boolean; readonly broken: string | undefined }
+
+const REFUSED: Step = { to: -1, signs: false, broken: undefined }
+
+/** What is not an anchor's own: executors, and what is settled for good. */
+type Common = {
+  readonly keepers: readonly Keeper[]
+  readonly settled: Settled
+  /** How often anchors crashed. */
+  readonly crashes: number
+}
+const NOTHING_SETTLED: Settled = { placed: [], certified: [] }
+
+export function worldOf(profile: Profile, { promises }: { promises: boolean }): World {
+  const { exact } = profile
+  const stage: Stage = { profile, values: emptyValues(profile.terms) }
+  const { values } = stage
+  const { leases } = profile
+  const sets = setOf(profile.terms.at(-1)!) + 1
+  const anchorWords = sets * HONEST
+  const width = anchorWords + 1
+
+  const anchors: { anchor: Anchor; signed: number; steps: Map<number, Step>; aged: number }[] = []
+  const anchorIds = new Map<string, number>()
+  const signeds: Signed[] = []
+  const signedIds = new Map<string, number>()
+  const commons: { common: Common; aged: number }[] = []
+  const commonIds = new Map<string, number>()
+  const actions: { action: Action; text: string }[] = []
+  const actionIds = new Map<string, number>()
+  const situations = new Map<string, Situation>()
+  const verdicts: Verdicts = new Map()
+  const offersKnown: KnownOffers = new Map()
+  const prunings = new Map<number, number>()
+
+  const taken: { actor: number; text: string; broken: string | undefined } = { actor: -1, text: '', broken: undefined }
+
+  function anchorId(anchor: Anchor): number {
+    const signed = idOf(signedIds, keyOfSigned(anchor.signed), () => signeds.push(anchor.signed) - 1)
+    const key = `${keyOfAnchor(stage, anchor)}#${signed}`
+    return idOf(anchorIds, key, () => anchors.push({ anchor, signed, steps: new Map(), aged: -1 }) - 1)
+  }
+  function commonId(common: Common): number {
+    const { keepers, settled, crashes } = common
+    const key = `${keepers.map(keyOfKeeper).join('|')}#${settled.placed}#${settled.certified}#${crashes}`
+    return idOf(commonIds, key, () => commons.push({ common, aged: -1 }) - 1)
+  }
+  function actionId(action: Action): number {
+    return idOf(
+      actionIds,
+      JSON.stringify(action),
+      () => actions.push({ action, text: describeAction(values, action) }) - 1,
+    )
+  }
+
+  function stepOf(from: number, set: number, actionAt: number): Step {
+    const row = anchors[from]!
+    const known = row.steps.get(actionAt)
+    if (known) return known
+    const { action } = actions[actionAt]!
+    const made = mayTake(row.anchor, set, action) ? act(stage, row.anchor, action) : undefined
+    const step = made
+      ? {
+          to: anchorId(made),
+          signs: action.do === 'vote' || action.do === 'accept',
+          broken: promises ? brokenPromise(values, row.anchor, made) : undefined,
+        }
+      : REFUSED
+    row.steps.set(actionAt, step)
+    return step
+  }
+
+  /** A clock that runs ahead shows so only until the anchor settled; a new set signs nothing before it took over. */
+  function mayTake({ unsettled, record }: Anchor, set: number, action: Action): boolean {
+    if (leases && 'reading' in action && action.reading > EPSILON && unsettled === 0) return false
+    return set === 0 || action.do === 'open' || isOpen(record, set)
+  }
+
+  function agedAnchor(id: number): number {
+    const row = anchors[id]!
+    if (row.aged < 0) row.aged = anchorId(aged(stage, row.anchor))
+    return row.aged
+  }
+  function agedCommon(id: number): number {
+    const row = commons[id]!
+    if (row.aged >= 0) return row.aged
+    const { keepers, settled } = row.common
+    const placed = settled.placed.map((body) => agedPlacement(values, body))
+    row.aged = commonId({
+      ...row.common,
+      keepers: keepers.map((keeper) => agedKeeper(keeper, leases!)),
+      settled: { ...settled, placed },
+    })
+    return row.aged
+  }
+
+  /** What the common state makes of an anchor: signatures that nobody can use any more are forgotten. */
+  function pruned(id: number, common: number): number {
+    const key = id * 0x200000 + common
+    const known = prunings.get(key)
+    if (known !== undefined) return known
+    const { anchor } = anchors[id]!
+    const made = anchorId(exact ? anchor : withoutSettled(anchor, commons[common]!.common))
+    prunings.set(key, made)
+    return made
+  }
+
+  function withoutSettled({ record, signed, ...rest }: Anchor, { keepers, settled }: Common): Anchor {
+    const slots = settled.placed.map((body) => values.bodies[body]!.slot)
+    const isPlaced = (slot: number) => slots.includes(slot)
+    return {
+      ...rest,
+      record: {
+        ...record,
+        voted: isPlaced(values.terms.indexOf(record.term)) ? undefined : record.voted,
+        leases: leases ? record.leases : [], // each term has a time of its own: no lease of another runs in it
+      },
+      signed: {
+        ...signed,
+        reports: signed.reports.filter(({ slot }) => !isPlaced(slot)),
+        votes: signed.votes.filter((body) => !isPlaced(values.bodies[body]!.slot) && mayBind(values, body)),
+        accepts: signed.accepts.filter(
+          (id) => !settled.certified.some((other) => samePlace(values.entries[id]!, values.entries[other]!)),
+        ),
+        renewals: signed.renewals.filter(({ body, expires }) => {
+          const { asked, released } = keepers[values.bodies[body]!.slot]!
+          return !released && asked?.expires === expires
+        }),
+      },
+    }
+  }
+
+  /** A quorum makes a placement or a certificate: from then on it stands by itself. */
+  function settle(state: State): void {
+    const { common } = commons[state[anchorWords]!]!
+    const { settled } = common
+    const votes = quorate(state, 'votes', (id) => setOf(values.terms[values.bodies[id]!.slot]!))
+    const accepts = quorate(state, 'accepts', (id) => setOf(values.entries[id]!.entry.term))
+    if (votes.length + accepts.length === 0) return
+    state[anchorWords] = commonId({
+      ...common,
+      settled: {
+        placed: sorted([...settled.placed, ...votes.map((id) => placedForm(values, id))]),
+        certified: sorted([...settled.certified, ...accepts]),
+      },
+    })
+  }
+
+  function quorate(state: State, kind: 'votes' | 'accepts', setOfId: (id: number) => number): readonly number[] {
+    const found: number[] = []
+    for (let set = 0; set < sets; set++) {
+      const lists = [0, 1, 2].map((i) => signeds[anchors[state[set * HONEST + i]!]!.signed]![kind])
+      for (const id of new Set(lists.flat())) {
+        const signers = lists.filter((list) => list.includes(id)).length + 1
+        if (setOfId(id) === set && signers >= HOMES[set]!.quorum) found.push(id)
+      }
+    }
+    return found
+  }
+
+  function situationOf(state: State): Situation {
+    let key = `${state[anchorWords]}`
+    for (let set = 0; set < sets; set++) {
+      const a = anchors[state[set * HONEST]!]!.signed
+      const b = anchors[state[set * HONEST + 1]!]!.signed
+      const c = anchors[state[set * HONEST + 2]!]!.signed
+      const low = a < b ? (a < c ? a : c) : b < c ? b : c
+      const high = a > b ? (a > c ? a : c) : b > c ? b : c
+      key += `,${low},${a + b + c - low - high},${high}`
+    }
+    const known = situations.get(key)
+    if (known) return known
+    const all: Signed[] = []
+    for (let i = 0; i < anchorWords; i++) all.push(signeds[anchors[state[i]!]!.signed]!)
+    const { common } = commons[state[anchorWords]!]!
+    const { keepers, settled } = common
+    const evidence = evidenceOf(stage, { all, settled }, verdicts)
+    const table = { signed: all, evidence, keepers }
+    const made: Situation = {
+      offers: Array.from({ length: sets }, (_, set) =>
+        Int32Array.from(offersTo(stage, set, table, offersKnown).map(actionId)),
+      ),
+      moves: leases?.executors ? movesOf(common, evidence, all) : [],
+      violation: evidence.violation ?? (leases ? twoExecutors(keepers, evidence) : undefined),
+    }
+    situations.set(key, made)
+    return made
+  }
+
+  function twoExecutors(keepers: readonly Keeper[], { placed }: Evidence): string | undefined {
+    const acting = placed.filter((id) => canAct(keepers[values.bodies[id]!.slot]!, values.bodies[id]!, leases!))
+    if (acting.length < 2) return undefined
+    const names = acting.map((id) => nameOfTerm(values, values.bodies[id]!.slot))
+    return `executors of terms ${names.join(' and ')} act at the same time`
+  }
+
+  function movesOf(common: Common, { placed }: Evidence, all: readonly Signed[]): Situation['moves'] {
+    const { keepers } = common
+    return placed.flatMap((id) => {
+      const { slot } = values.bodies[id]!
+      const keeper = keepers[slot]!
+      const term = nameOfTerm(values, slot)
+      const to = (changed: Keeper, text: string) => ({
+        common: commonId({ ...common, keepers: keepers.map((other, i) => (i === slot ? changed : other)) }),
+        text: `the executor of ${term} ${text}`,
+      })
+      if (keeper.released) return []
+      const moves = []
+      if (mayAsk(keeper, leases!) && (leases!.renewals || !keeper.lease)) {
+        for (const reading of [0, EPSILON])
+          moves.push(to(ask(keeper, reading, leases!), `asks for its lease until now + ${reading + leases!.length}`))
+      }
+      if (keeper.asked) {
+        const { expires } = keeper.asked
+        const votes = all.filter(({ renewals }) =>
+          renewals.some((r) => values.bodies[r.body]!.slot === slot && r.expires === expires),
+        ).length
+        const set = setOf(values.terms[slot]!)
+        if (votes + 1 >= HOMES[set]!.quorum)
+          moves.push(to(count(keeper), 'counts a quorum of renewals: it holds its lease'))
+      }
+      if (leases!.executorsCrash && (keeper.asked || keeper.lease))
+        moves.push(to(restarted(keeper), 'crashes and starts again'))
+      if (leases!.releases) moves.push(to(releasedBy(keeper), 'gives its lease back'))
+      return moves
+    })
+  }
+
+  const fresh = anchorId(freshAnchor())
+  const idle = commonId({ keepers: profile.terms.map(() => NO_LEASE), settled: NOTHING_SETTLED, crashes: 0 })
+  const initial = new Uint32Array(width).fill(fresh)
+  initial[anchorWords] = idle
+  const restart = actionId({ do: 'restart' })
+  const next = new Uint32Array(width)
+
+  function sortSet(state: State, at: number): void {
+    for (const [low, high] of [
+      [0, 1],
+      [1, 2],
+      [0, 1],
+    ] as const) {
+      const a = state[at + low]!
+      const b = state[at + high]!
+      if (a <= b) continue
+      state[at + low] = b
+      state[at + high] = a
+    }
+  }
+
+  return {
+    width,
+    initial: [initial],
+    forget(state) {
+      if (!exact) for (let i = 0; i < anchorWords; i++) state[i] = pruned(state[i]!, state[anchorWords]!)
+    },
+    sort(state) {
+      for (let set = 0; set < sets; set++) sortSet(state, set * HONEST)
+    },
+    violation: (state) => situationOf(state).violation,
+    expand(state, visit) {
+      const situation = situationOf(state)
+      next.set(state)
+      for (let i = 0; i < anchorWords; i++) {
+        const from = state[i]!
+        const first = i - (i % HONEST)
+        if ((i > first && state[i - 1] === from) || (i > first + 1 && state[i - 2] === from)) continue
+        const take = (action: number): void => {
+          const step = stepOf(from, first / HONEST, action)
+          if (step.to < 0) return
+          taken.actor = i
+          taken.text = actions[action]!.text
+          taken.broken = step.broken
+          next[i] = step.to
+          if (step.signs && !exact) settle(next)
+          visit(next)
+          next[anchorWords] = state[anchorWords]!
+        }
+        const offers = situation.offers[first / HONEST]!
+        for (let k = 0; k < offers.length; k++) take(offers[k]!)
+        const { common } = commons[state[anchorWords]!]!
+        const isBound = anchors[from]!.anchor.record.leases.length > 0
+        if (leases?.restarts && isBound && common.crashes < leases.restarts.count) {
+          next[anchorWords] = commonId({ ...common, crashes: common.crashes + 1 })
+          take(restart)
+          next[anchorWords] = state[anchorWords]!
+        }
+        next[i] = from
+      }
+      taken.actor = -1
+      taken.broken = undefined
+      for (const move of situation.moves) {
+        taken.text = move.text
+        next[anchorWords] = move.common
+        visit(next)
+      }
+      if (!leases) return
+      taken.text = 'a tick passes'
+      for (let i = 0; i < anchorWords; i++) next[i] = agedAnchor(state[i]!)
+      next[anchorWords] = agedCommon(state[anchorWords]!)
+      visit(next)
+    },
+    lastStep: () => (taken.actor < 0 ? taken.text : `anchor ${'ABCPQR'[taken.actor]} ${taken.text}`),
+    stepViolation: () => taken.broken && `${'ABCPQR'[taken.actor]}: ${taken.broken}`,
+  }
+}
+
+function sorted(list: readonly number[]): readonly number[] {
+  return [...list].sort((a, b) => a - b)
+}
+
+function idOf(ids: Map<string, number>, key: string, make: () => number): number {
+  const known = ids.get(key)
+  if (known !== undefined) return known
+  const id = make()
+  ids.set(key, id)
+  return id
+}
