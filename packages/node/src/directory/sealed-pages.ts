@@ -31,7 +31,7 @@ export type CheckedPage = {
   readonly streams: ReadonlyMap<Bytes32, StreamClaim>
 }
 
-type ServicePorts = Pick<Ports, 'clock' | 'identity'>
+type ServicePorts = Pick<Ports, 'identity'>
 type Parts = {
   readonly book: RecordBook
   readonly door: QuorumDoor
@@ -57,12 +57,11 @@ export class SealedPages {
     const { index, book, streams } = this.#parts
     const rest = (this.#idsOf(shard) ?? []).filter((id) => id > after)
     const ids = rest.slice(0, SEALED_PAGE_LIMIT)
-    const context = { now: this.#ports.clock.now(), epsilonMs: BigInt(this.#context.parameters.epsilonMs) }
     const records = ids.flatMap((id) => {
       const text = index.textOf(id)
       return text === undefined
         ? []
-        : [book.settled(id).then((record) => messageOf(text, sealedRecord(record, context)))]
+        : [book.settled(id).then((record) => messageOf(text, sealedRecord(record, book.anchorContext(id))))]
     })
     const held = ids
       .filter((id) => index.textOf(id) === undefined)

@@ -115,7 +115,7 @@ function committed() {
     instance: INSTANCE,
     incarnation: 0n,
     placement: ZERO_32,
-    term: 1n,
+    term: firstTermOf(1n) + 1n,
     n: 1n,
     previous: ZERO_32,
     kind: BigInt(ENTRY_KINDS.indexOf('term-start')),
@@ -154,5 +154,5 @@ test('a place is as of when the anchor was asked that knew of nothing newer, wha
   const read = hosted.read(fresh)
   await time.run(20)
   hosted.heardOf(ANCHOR.address, { nothingNewer: true })
-  expect(await read).toMatchObject({ asOf: asked, stale: false, term: 1n })
+  expect(await read).toMatchObject({ asOf: asked, stale: false, term: firstTermOf(1n) + 1n })
 })

@@ -1,7 +1,7 @@
 /** How one home set follows another: the old one seals, the new one takes over what 2f + 1 sealed answers prove (docs/spec/election.md). */
 import { type CertifiedEntry, compareHeads } from '../journal/messages.ts'
 import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
-import { type AnchorContext, type AnchorRecord, isOver, type VotedLease } from './record.ts'
+import { type AnchorContext, type AnchorRecord, mayRun, type VotedLease } from './record.ts'
 
 /** Leases that one sealed answer may name: an anchor is bound by one or two at a time. */
 export const SEALED_LEASE_LIMIT = 8
@@ -43,10 +43,11 @@ export function mayHandOver({ sealed, opened }: HomeStanding, before: bigint, ep
 /** What is handed over of a record: promises that may still bind, and the highest certificate. */
 export function sealedRecord(
   { instance, placement, leases, certified }: AnchorRecord,
-  context: Pick<AnchorContext, 'now' | 'epsilonMs'>,
+  context: Pick<AnchorContext, 'now' | 'epsilonMs' | 'settled'>,
 ): SealedRecord {
-  const binding = leases.filter((lease) => !lease.released && !isOver(lease.expires, context))
-  return { instance, placement, leases: binding.slice(-SEALED_LEASE_LIMIT), certified }
+  const binding = leases.filter((lease) => !lease.released && mayRun(lease, context))
+  const latest = binding.toSorted((a, b) => (a.expires < b.expires ? -1 : 1)).slice(-SEALED_LEASE_LIMIT)
+  return { instance, placement, leases: latest, certified }
 }
 
 /** An answer whose leases no honest anchor can have voted for does not count: it would hold everybody up. */

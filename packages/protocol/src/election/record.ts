@@ -77,13 +77,20 @@ export function isOver(expires: bigint, { now, epsilonMs }: Pick<AnchorContext, 
   return now - epsilonMs > expires
 }
 
+/** Before an anchor settled no lease is over for it: its clock may still be ahead. */
+export function mayRun(
+  { expires }: Pick<VotedLease, 'expires'>,
+  context: Pick<AnchorContext, 'now' | 'epsilonMs' | 'settled'>,
+): boolean {
+  return !context.settled || !isOver(expires, context)
+}
+
 /**
  * Signing in a term forgets what was promised in lower ones, but never a lease that may still run, nor, in its own term,
- * that one was given back. Before an anchor settled no lease is over for it: its clock may still be ahead.
+ * that one was given back.
  */
 export function enterTerm(record: AnchorRecord, term: bigint, context: AnchorContext): AnchorRecord {
-  const mayRun = (lease: VotedLease) => !context.settled || !isOver(lease.expires, context)
-  const leases = record.leases.filter((lease) => (lease.released ? lease.term >= term : mayRun(lease)))
+  const leases = record.leases.filter((lease) => (lease.released ? lease.term >= term : mayRun(lease, context)))
   if (term === record.term) return { ...record, leases }
   return { ...record, term, report: undefined, voted: undefined, leases }
 }

@@ -219,6 +219,7 @@ function agedEnd(expires: bigint): bigint {
 function contextOf({ leases }: Profile, { unsettled }: Anchor, reading: number): AnchorContext {
   return {
     self: anchorAddress(0, 0),
+    epoch: 0n,
     now: NOW + BigInt(reading),
     settled: unsettled === 0,
     leaseMs: BigInt(leases?.length ?? 1),
