@@ -8,6 +8,7 @@ import {
   domainOf,
   EAS_VERSION,
   easDomain,
+  LOCAL_DIRECTORY,
   type Membership,
   networkIdOf,
   quorumOf,
@@ -35,7 +36,7 @@ import { anchorStatus, type StatusBase, serviceStatus } from './api/status.ts'
 import { streamRoutes } from './api/stream-routes.ts'
 import { loadConfig, type NodeConfig, parseFaults } from './config/schema.ts'
 import type { NodeContext } from './context.ts'
-import { MemberView } from './directory/member-view.ts'
+import { EpochView } from './directory/epoch-view.ts'
 import { HealthView } from './health/health-view.ts'
 import type { Egress } from './ports/egress.ts'
 import type { Ports } from './ports/ports.ts'
@@ -69,7 +70,10 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
   const registry = config.contracts.nodeRegistry
   const networkId = networkIdOf(chainId, registry, keccak)
   const clock = systemClock
-  const members = await MemberView.open({ chain, clock, telemetry }, { networkId, keccak })
+  const members = await EpochView.open(
+    { chain, registry: chain, clock, telemetry },
+    { directory: { ...LOCAL_DIRECTORY, ...config.directory }, keccak },
+  )
   const { address } = identity.signer
   promoteTransport(config.folder, members.members.find(({ node }) => node === address)?.transportKey)
   const overlay = await TlsNetwork.start({
@@ -134,6 +138,7 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
     tokenRegistry: config.contracts.tokenRegistry,
     eas: config.contracts.eas,
     easVersion: EAS_VERSION,
+    schedule: members.schedule,
     parameters: {
       leaseMs: BigInt(config.parameters.leaseMs),
       epsilonMs: BigInt(config.parameters.epsilonMs),
@@ -152,8 +157,8 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
   let stopRole: () => Promise<void>
   if (isAnchor) {
     const node = new AnchoringNode(ports, context, { http: httpClient })
-    const quorum = quorumOf(anchorsOf(members.membership).length)
-    commonRoutes(api, { ...common, status: async () => anchorStatus(base(), node, quorum) })
+    const quorum = () => quorumOf(anchorsOf(members.membership).length)
+    commonRoutes(api, { ...common, status: async () => anchorStatus(base(), node, quorum()) })
     anchorRoutes(api, node, scripts)
     streamRoutes(api, node.streams, ports)
     healthRoutes(api, new HealthView(ports, node.health))
@@ -191,7 +196,7 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
 }
 
 /** The members of the epoch with the keys and addresses that are registered for them now. */
-function withPresentKeys({ membership, members }: MemberView): Membership {
+function withPresentKeys({ membership, members }: EpochView): Membership {
   const present = new Map(members.map((member) => [member.node, member]))
   return { ...membership, members: membership.members.map((member) => present.get(member.node) ?? member) }
 }

@@ -17,6 +17,8 @@ export type IntegrationOptions = {
   readonly crypto?: Crypto
   /** A network that was loaded and checked before; otherwise the anchors are asked. */
   readonly network?: Network
+  /** How the network is loaded again when an epoch is over; as at first without it. */
+  readonly loadAnew?: () => Promise<Network>
   /** The weight of a node in the choice of replicas, as anchors publish it; every node counts 1 without it. */
   readonly weightOf?: (node: Address) => number
 }
@@ -36,6 +38,7 @@ export async function createSite({
   signer,
   crypto = nobleCrypto,
   network,
+  loadAnew,
   weightOf,
 }: IntegrationOptions): Promise<Site> {
   const random = (bytes: number) => globalThis.crypto.getRandomValues(new Uint8Array(bytes))
@@ -43,6 +46,7 @@ export async function createSite({
   return {
     anchors,
     network: network ?? (await loadNetwork(anchors, trust, crypto)),
+    loadAnew: loadAnew ?? (() => loadNetwork(anchors, trust, crypto)),
     signer,
     crypto,
     clock: { now: () => BigInt(Date.now()) },

@@ -13,6 +13,7 @@ import {
 } from '@smartlayer/protocol'
 import { type Asked, agreedRefusal, askSome, notReached, valuesOf } from './ask.ts'
 import { type CallOptions, get } from './http.ts'
+import { renewed } from './network.ts'
 import type { KnownPlacement, Site } from './site.ts'
 import { judgePlacement, leaseEnd } from './verify.ts'
 
@@ -37,6 +38,7 @@ export type ResolveOptions = CallOptions & {
 /** The placement in force. Waits while an executor is being elected. Throws `placement.none`, `quorum.not_reached`. */
 export async function resolve(site: Site, token: string, options: ResolveOptions = {}): Promise<PlacementInfo> {
   const id = formatTokenRef(parseTokenRef(token))
+  await renewed(site)
   const known = site.placements.get(id)
   if (known && !options.anew && isUsable(site, known, options)) return known.info
   for (let attempt = 1; ; attempt++) {

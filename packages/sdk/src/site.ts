@@ -7,7 +7,10 @@ export type Clock = { now(): bigint }
 
 export type Site = {
   readonly anchors: readonly string[]
-  readonly network: Network
+  /** As it was when it was loaded last; `renewed` keeps it up with the epochs. */
+  network: Network
+  /** Loads the network anew, with all checks that were made of it before. */
+  readonly loadAnew: () => Promise<Network>
   readonly signer: Signer
   readonly crypto: Crypto
   readonly clock: Clock

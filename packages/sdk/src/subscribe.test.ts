@@ -74,6 +74,7 @@ function siteOf(anchors: readonly string[]): Site {
     tokenRegistry: REGISTRY,
     eas: EAS,
     easVersion: '1.0.1',
+    schedule: { genesisS: 0n, lengthS: 9_000_000_000_000n, closingS: 0n },
     epoch: 1n,
     beacon: ZERO_32,
     earlierBeacons: [],
@@ -89,6 +90,7 @@ function siteOf(anchors: readonly string[]): Site {
     clock: { now: () => BigInt(Date.now()) },
     random: (bytes) => new Uint8Array(bytes),
     placements: new Map(),
+    loadAnew: () => Promise.reject(new Error('nobody asks for it')),
     board: new ReplicaBoard({ now: () => performance.now(), random: Math.random }),
   }
 }

@@ -269,7 +269,6 @@ export class World {
   #chain(): Ports['chain'] {
     const block = { number: 1n, hash: ZERO_32, timestamp: START_MS / 1000n }
     return {
-      finalized: async () => block,
       members: async () => this.homes.membership.members,
       registration: async (contract) => ({
         contract,

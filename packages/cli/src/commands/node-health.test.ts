@@ -94,6 +94,7 @@ async function network(info = infoOf()): Promise<string> {
         tokenRegistry: DOMAIN.verifyingContract,
         eas: DOMAIN.verifyingContract,
         easVersion: '1.0.1',
+        schedule: { genesisS: '0', lengthS: '9000000000000', closingS: '0' },
         epoch: 1n,
         beacon: ZERO_32,
         members: [node(0), node(1)],

@@ -9,6 +9,8 @@ import { SmartLayerError } from '@smartlayer/protocol'
 import { endWithUs } from './processes.ts'
 
 const ANVIL = createRequire(import.meta.url).resolve('@foundry-rs/anvil-linux-amd64/bin/anvil')
+/** A block is final when two have followed it. */
+const FINALITY = ['--slots-in-an-epoch', '1']
 const START_TIMEOUT_MS = 15_000
 const STOP_TIMEOUT_MS = 3_000
 const RESTART_DELAY_MS = 200
@@ -20,6 +22,8 @@ export type AnvilOptions = {
   readonly stateFile: string
   readonly chainId: number
   readonly snapshotEveryMs: number
+  /** A block comes at least this often; without it only with transactions, and nothing is ever final. */
+  readonly blockEveryS?: number | undefined
 }
 
 /** A running chain on loopback, with funded accounts of anvil's well-known test mnemonic. */
@@ -109,9 +113,20 @@ export class Anvil {
 
   /** The state is given at start, not loaded afterwards: nobody ever sees the chain empty. */
   async #launch(): Promise<void> {
-    const { port, chainId, stateFile } = this.#options
+    const { port, chainId, stateFile, blockEveryS } = this.#options
     const state = existsSync(stateFile) ? ['--load-state', stateFile] : []
-    const args = ['--host', '127.0.0.1', '--port', String(port), '--chain-id', String(chainId), '--silent', ...state]
+    const pace = blockEveryS === undefined ? [] : ['--block-time', String(blockEveryS), '--mixed-mining', ...FINALITY]
+    const args = [
+      '--host',
+      '127.0.0.1',
+      '--port',
+      String(port),
+      '--chain-id',
+      String(chainId),
+      '--silent',
+      ...pace,
+      ...state,
+    ]
     const child = spawn(ANVIL, args, { stdio: 'ignore' })
     endWithUs(child)
     this.#child = child

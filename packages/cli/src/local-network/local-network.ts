@@ -1,8 +1,10 @@
 /** A whole Smart Layer network on one machine: a chain, four anchors and six service nodes as real processes. */
 import { existsSync, mkdirSync, readFileSync, rmSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { nodeRegistryAbi } from '@smartlayer/contracts'
 import { identityKey, transportIdentity } from '@smartlayer/node'
-import { type Address, keccakText, nobleCrypto, SmartLayerError } from '@smartlayer/protocol'
+import { type Address, keccakText, LOCAL_EPOCHS, nobleCrypto, SmartLayerError } from '@smartlayer/protocol'
+import { type Abi, numberToHex } from 'viem'
 import { Anvil } from './anvil.ts'
 import { type Bundles, bundleNode, type Patch } from './bundle.ts'
 import { type Addresses, ChainAccount, deployContracts, registerNode } from './deploy.ts'
@@ -14,6 +16,9 @@ import { ManagedProcess } from './processes.ts'
 const EAS: Address = '0x4200000000000000000000000000000000000021'
 const HEAP_LIMIT_MB = 96
 const SNAPSHOT_MS = 1_000
+const BLOCK_S = 4
+/** Blocks that draw the first beacon and make it final, without waiting for them. */
+const FIRST_BLOCKS = 4
 const PER_ETHER = 10n ** 18n
 
 /** What a fresh network fixes for good; kept in `network.json`. */
@@ -67,6 +72,7 @@ export class LocalNetwork {
       stateFile: layout.chainState,
       chainId,
       snapshotEveryMs: SNAPSHOT_MS,
+      blockEveryS: BLOCK_S,
     })
     const [chain, bundles] = await Promise.all([chainStarted, bundleNode(join(folder, 'bundles'), patches)])
     lock(folder, chain.pid)
@@ -165,6 +171,8 @@ async function createNetwork(
     })
   }
   progress('registry', `${layout.nodes.length} nodes registered and staked`)
+  await beginEpochs(deployer, contracts, chain)
+  progress('epochs', `the first has begun; each lasts ${LOCAL_EPOCHS.lengthS} s`)
   await chain.snapshot()
   const file: NetworkFile = { chainId, contracts: { ...contracts, eas: EAS }, createdAt: Date.now() }
   writeDurably(join(layout.folder, 'network.json'), JSON.stringify(file, null, 2))
@@ -207,6 +215,13 @@ function nodeProcess(
     readyUrl: `${place.api}/ready`,
     logFile: join(place.folder, 'node.log'),
   })
+}
+
+/** Everybody who registered so far is a member of the first epoch; the blocks after it draw its beacon. */
+async function beginEpochs(deployer: ChainAccount, { nodeRegistry }: Addresses, chain: Anvil): Promise<void> {
+  const { timestamp } = await deployer.publicClient.getBlock()
+  await deployer.call(nodeRegistry, nodeRegistryAbi as Abi, 'begin', [timestamp + 2n])
+  await chain.rpc('anvil_mine', [numberToHex(FIRST_BLOCKS), '0x1'])
 }
 
 async function fund(chain: Anvil, address: Address): Promise<void> {

@@ -1,11 +1,23 @@
-/** The Chain port over JSON-RPC: registry, token registry and token owners, read at a block. */
+/** The Chain and Registry ports over JSON-RPC: nodes, epochs, token registry and token owners, read at a block. */
 import { nodeRegistryAbi, tokenRegistryAbi } from '@smartlayer/contracts'
-import { type Address, type Member, SmartLayerError, type TokenRef } from '@smartlayer/protocol'
+import {
+  type Address,
+  type Bytes32,
+  type Member,
+  type PlacedEvent,
+  type Schedule,
+  SmartLayerError,
+  type TokenRef,
+} from '@smartlayer/protocol'
 import { createPublicClient, erc721Abi, http, type PublicClient } from 'viem'
 import type { BlockRef, Chain, TokenRegistration } from '../ports/chain.ts'
+import type { RandomBlock, Registry } from '../ports/registry.ts'
+import { registryEventOf } from './registry-events.ts'
 
 const PAGE = 100n
 const TIMEOUT_MS = 5_000
+/** Blocks that are asked for events at a time; public endpoints refuse more. */
+const LOG_RANGE = 10_000n
 const ZERO = '0x0000000000000000000000000000000000000000'
 
 export type EthereumChainOptions = {
@@ -14,7 +26,7 @@ export type EthereumChainOptions = {
   readonly tokenRegistry: Address
 }
 
-export class EthereumChain implements Chain {
+export class EthereumChain implements Chain, Registry {
   readonly #client: PublicClient
   readonly #options: EthereumChainOptions
 
@@ -23,10 +35,52 @@ export class EthereumChain implements Chain {
     this.#client = createPublicClient({ transport: http(options.url, { timeout: TIMEOUT_MS, retryCount: 1 }) })
   }
 
+  async latest(): Promise<BlockRef> {
+    return refOf(await this.#reach(() => this.#client.getBlock({ blockTag: 'latest' })))
+  }
+
   async finalized(): Promise<BlockRef> {
-    // A local chain has no finality of its own: its latest block is what every node sees.
-    const block = await this.#reach(() => this.#client.getBlock({ blockTag: 'latest' }))
-    return { number: block.number, hash: block.hash, timestamp: block.timestamp }
+    return refOf(await this.#reach(() => this.#client.getBlock({ blockTag: 'finalized' })))
+  }
+
+  async schedule(): Promise<Schedule | undefined> {
+    const registry = { address: this.#options.nodeRegistry, abi: nodeRegistryAbi } as const
+    const read = (functionName: 'genesis' | 'epochLength' | 'closing') =>
+      this.#reach(() => this.#client.readContract({ ...registry, functionName }))
+    const [genesisS, lengthS, closingS] = await Promise.all([read('genesis'), read('epochLength'), read('closing')])
+    return genesisS === 0n ? undefined : { genesisS, lengthS, closingS }
+  }
+
+  async events(from: bigint, to: bigint): Promise<readonly PlacedEvent[]> {
+    const registry = { address: this.#options.nodeRegistry, abi: nodeRegistryAbi, strict: true } as const
+    const placed: PlacedEvent[] = []
+    for (let fromBlock = from; fromBlock <= to; fromBlock += LOG_RANGE) {
+      const toBlock = fromBlock + LOG_RANGE - 1n < to ? fromBlock + LOG_RANGE - 1n : to
+      const logs = await this.#reach(() => this.#client.getContractEvents({ ...registry, fromBlock, toBlock }))
+      for (const log of logs) {
+        const event = registryEventOf(log)
+        if (event) placed.push({ block: log.blockNumber, logIndex: log.logIndex, event })
+      }
+    }
+    return placed
+  }
+
+  async firstAfter(timeS: bigint, from: bigint): Promise<RandomBlock | undefined> {
+    const { number: last, timestamp } = await this.finalized()
+    if (timestamp <= timeS) return undefined
+    let [low, high] = [from, last]
+    while (low < high) {
+      const middle = (low + high) / 2n
+      const block = await this.#blockAt(middle)
+      if (block.timestamp > timeS) high = middle
+      else low = middle + 1n
+    }
+    const found = await this.#blockAt(low)
+    return { ...refOf(found), randomness: found.mixHash as Bytes32 }
+  }
+
+  #blockAt(blockNumber: bigint) {
+    return this.#reach(() => this.#client.getBlock({ blockNumber }))
   }
 
   async members(): Promise<readonly Member[]> {
@@ -58,7 +112,7 @@ export class EthereumChain implements Chain {
   }
 
   async ownerOf({ contract, tokenId }: TokenRef): Promise<{ owner: Address | undefined; block: BlockRef }> {
-    const block = await this.finalized()
+    const block = await this.latest()
     const call = {
       address: contract,
       abi: erc721Abi,
@@ -107,6 +161,10 @@ function memberOf(registered: RegisteredNode): Member {
     platform: rest.platform,
     stake: rest.stake,
   }
+}
+
+function refOf({ number, hash, timestamp }: BlockRef): BlockRef {
+  return { number, hash, timestamp }
 }
 
 function isRevert(error: unknown): boolean {

@@ -1,6 +1,6 @@
 /** The configuration of a node: one definition for types, defaults and refusals. */
 import { readFileSync } from 'node:fs'
-import { type Address, LOCAL_HEALTH, SmartLayerError } from '@smartlayer/protocol'
+import { type Address, LOCAL_DIRECTORY, LOCAL_HEALTH, SmartLayerError } from '@smartlayer/protocol'
 import { z } from 'zod'
 import { LOCAL_PARAMETERS } from '../context.ts'
 
@@ -64,6 +64,14 @@ const fields = z.strictObject({
   engine: z.string().min(1),
   /** Instances that a service node would host. */
   capacity: z.number().int().min(1).max(10_000).default(10_000),
+  /** How homes are drawn; fixed for a network. */
+  directory: z
+    .strictObject({
+      shardCount: z.number().int().min(1).max(4_194_304).default(LOCAL_DIRECTORY.shardCount),
+      homeSize: z.number().int().min(1).max(31).default(LOCAL_DIRECTORY.homeSize),
+      rotation: z.number().int().min(1).max(64).default(LOCAL_DIRECTORY.rotation),
+    })
+    .optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   /** Memory for results of queries, in MiB. */
   resultCacheMiB: z.number().int().min(0).max(RESULT_CACHE_LIMIT_MIB).default(32),

@@ -13,7 +13,6 @@ export type TokenRegistration = {
 }
 
 export type Chain = {
-  finalized(): Promise<BlockRef>
   /** All registered nodes. Throws `chain.unreachable`. */
   members(): Promise<readonly Member[]>
   /** The registration of a contract, or undefined. */

@@ -56,6 +56,8 @@ export const networkInfoShape = record({
   beacon: bytes32,
   earlierBeacons: listOf(bytes32, BEACON_LIMIT),
   directory: directoryShape,
+  /** When epochs begin and end, in seconds. */
+  schedule: record({ genesisS: uint(64), lengthS: uint(64), closingS: uint(64) }),
   members: listOf(memberShape, MEMBER_LIMIT),
   parameters: record({ leaseMs: uint(64), epsilonMs: uint(64), staleReadsMs: uint(64), replicas: integer(1, 31) }),
 })

@@ -38,6 +38,11 @@ export const directoryErrors = {
     (f) => `Home epoch ${f.epoch} is over: this anchor sealed it for ${f.standing}.`,
     'Ask the home anchors of the present epoch.',
   ),
+  'directory.not_begun': entry(
+    'unavailable',
+    () => 'The registry has no first epoch yet.',
+    'The deployer of the registry calls begin(); the first block after genesis draws it.',
+  ),
   'directory.beacon_unknown': entry<{ epoch: bigint }>(
     'unavailable',
     (f) => `The beacon of epoch ${f.epoch} is not known here.`,

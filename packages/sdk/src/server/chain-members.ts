@@ -6,14 +6,27 @@ import { createPublicClient, http } from 'viem'
 const PAGE = 100n
 const TIMEOUT_MS = 5_000
 
+type Registry = { readonly rpcUrl: string; readonly registry: Address }
+
+/** In which roles nodes are members of an epoch, as the registry judges it; a node that is none is left out. Throws `chain.unreachable`. */
+export async function rolesIn(
+  epoch: bigint,
+  nodes: readonly Address[],
+  { rpcUrl, registry }: Registry,
+): Promise<ReadonlyMap<Address, Member['role']>> {
+  const client = createPublicClient({ transport: http(rpcUrl, { timeout: TIMEOUT_MS, retryCount: 1 }) })
+  const contract = { address: registry, abi: nodeRegistryAbi, functionName: 'memberIn' } as const
+  try {
+    const found = await Promise.all(nodes.map((node) => client.readContract({ ...contract, args: [node, epoch] })))
+    const roles = nodes.map((node, i) => [node, roleOf(found[i]![0])] as const)
+    return new Map(roles.filter((each): each is readonly [Address, Member['role']] => each[1] !== undefined))
+  } catch (error) {
+    throw SmartLayerError.because(error, 'chain.unreachable', { url: rpcUrl })
+  }
+}
+
 /** Reads all registered nodes, sorted by address. Throws `chain.unreachable`. */
-export async function readMembers({
-  rpcUrl,
-  registry,
-}: {
-  rpcUrl: string
-  registry: Address
-}): Promise<readonly Member[]> {
+export async function readMembers({ rpcUrl, registry }: Registry): Promise<readonly Member[]> {
   const client = createPublicClient({ transport: http(rpcUrl, { timeout: TIMEOUT_MS, retryCount: 1 }) })
   const contract = { address: registry, abi: nodeRegistryAbi } as const
   try {
@@ -32,6 +45,10 @@ export async function readMembers({
   } catch (error) {
     throw SmartLayerError.because(error, 'chain.unreachable', { url: rpcUrl })
   }
+}
+
+function roleOf(role: number): Member['role'] | undefined {
+  return role === 1 ? 'anchor' : role === 2 ? 'service' : undefined
 }
 
 function lower(address: Address): Address {

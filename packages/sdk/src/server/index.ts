@@ -2,10 +2,11 @@
 import {
   type Address,
   type AttestedGrant,
-  anchorsOf,
   type Crypto,
   canonicalJson,
   type Hex,
+  type Member,
+  type Membership,
   memberOf,
   memberShape,
   nobleCrypto,
@@ -26,7 +27,7 @@ import {
 import { loadNetwork } from '../network.ts'
 import { idsOf } from '../publish.ts'
 import { type SubscribeOptions, type SubscribeParameters, subscribe } from '../subscribe.ts'
-import { readMembers } from './chain-members.ts'
+import { readMembers, rolesIn } from './chain-members.ts'
 import { Issuer, type IssuerOptions } from './issuer.ts'
 import { Outbox } from './outbox.ts'
 
@@ -62,14 +63,35 @@ export async function connect(options: ServerOptions): Promise<SmartLayer> {
   const crypto = options.crypto?.crypto ?? nobleCrypto
   const signer = (options.crypto?.signer ?? nobleSigner)(options.key)
   const trust = { chainId: BigInt(chain.id), registry: chain.registry }
-  const [network, members] = await Promise.all([loadNetwork(anchors, trust, crypto), readMembers(chain)])
-  const onChain = new Set(members.map((member) => canonicalJson(memberShape.toJson(member))))
-  const stranger = network.membership.members.find((member) => !onChain.has(canonicalJson(memberShape.toJson(member))))
-  if (stranger) throw SmartLayerError.of('node.unknown', { node: stranger.node })
-  const missing = anchorsOf({ ...network.membership, members }).find(({ node }) => !memberOf(network.membership, node))
-  if (missing) throw SmartLayerError.of('node.role', { node: missing.node, role: 'an anchor by the asked anchors' })
+  const loadAnew = async () => {
+    const [network, members] = await Promise.all([loadNetwork(anchors, trust, crypto), readMembers(chain)])
+    await assertOnChain(network.membership, members, chain)
+    return network
+  }
+  const network = await loadAnew()
   const weights = options.weightOf && { weightOf: options.weightOf }
-  return new SmartLayer(await createSite({ anchors, trust, signer, crypto, network, ...weights }))
+  return new SmartLayer(await createSite({ anchors, trust, signer, crypto, network, loadAnew, ...weights }))
+}
+
+/** The members of the epoch are those that the registry names for it, with the keys and addresses that are registered now. */
+async function assertOnChain(
+  membership: Membership,
+  registered: readonly Member[],
+  chain: ServerOptions['chain'],
+): Promise<void> {
+  const nodes = new Set([...membership.members, ...registered].map(({ node }) => node))
+  const roles = await rolesIn(membership.epoch, [...nodes], chain)
+  const known = new Map(registered.map((member) => [member.node, canonicalJson(memberShape.toJson(member))]))
+  // Who left is a member until the epoch ends, but its keys are registered no more.
+  const stranger = membership.members.find((member) => {
+    const isOther =
+      (known.get(member.node) ?? canonicalJson(memberShape.toJson(member))) !==
+      canonicalJson(memberShape.toJson(member))
+    return isOther || roles.get(member.node) !== member.role
+  })
+  if (stranger) throw SmartLayerError.of('node.unknown', { node: stranger.node })
+  const missing = [...roles].find(([node, role]) => role === 'anchor' && !memberOf(membership, node))
+  if (missing) throw SmartLayerError.of('node.role', { node: missing[0], role: 'an anchor by the asked anchors' })
 }
 
 export class SmartLayer {

@@ -167,6 +167,7 @@ export class FakeNetwork {
       tokenRegistry: REGISTRY,
       eas: EAS,
       easVersion: '1.0.1',
+      schedule: { genesisS: 0n, lengthS: 9_000_000_000_000n, closingS: 0n },
       epoch: 1n,
       beacon: `0x${'be'.repeat(32)}`,
       earlierBeacons: [],
