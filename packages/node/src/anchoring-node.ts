@@ -1,7 +1,8 @@
 /** An anchoring node: home of streams and journals, voter and proposer of elections, checker of grants. */
 import {
+  type Address,
   type AttestedGrant,
-  anchorsOf,
+  type Bytes32,
   type CertifiedReceipt,
   formatTokenRef,
   isSmartLayerError,
@@ -16,18 +17,25 @@ import { GrantService } from './access/grant-service.ts'
 import type { LoadedToken, NodeContext } from './context.ts'
 import { HandOver } from './directory/hand-over.ts'
 import { InstanceIndex } from './directory/instance-index.ts'
+import { Lookup, type Placed } from './directory/lookup.ts'
 import { QuorumDoor } from './directory/quorum-door.ts'
 import { Standings } from './directory/standings.ts'
+import { Dormitory } from './dormancy/dormitory.ts'
+import { WakeCalls } from './dormancy/wake-calls.ts'
 import { ElectionService } from './election/election-service.ts'
 import { ProposerService } from './election/proposer-service.ts'
 import { RecordBook } from './election/record-book.ts'
 import { RootBoard } from './execution/root-board.ts'
 import { HealthService } from './health/health-service.ts'
+import { EntryStore } from './journal/entry-store.ts'
 import { JournalService } from './journal/journal-service.ts'
 import type { Http } from './ports/http.ts'
 import type { Ports } from './ports/ports.ts'
 import { StreamService } from './stream/stream-service.ts'
 import { PostOffice } from './wire/post-office.ts'
+
+/** How long a caller waits for a placement that is being made. */
+const PLACEMENT_WAIT_MS = 2_000
 
 export type AnchoringNodeOptions = {
   /** How service nodes are probed as clients ask; without it they are probed over the overlay alone. */
@@ -47,6 +55,9 @@ export class AnchoringNode {
   readonly #grants: GrantService
   readonly #index: InstanceIndex
   readonly #handOver: HandOver
+  readonly #dormitory: Dormitory
+  readonly #lookup: Lookup
+  readonly #door: QuorumDoor
   readonly #active = new Map<string, LoadedToken>()
 
   constructor(ports: Ports, context: NodeContext, { http }: AnchoringNodeOptions = {}) {
@@ -79,11 +90,26 @@ export class AnchoringNode {
       streams: this.streams,
       taken: (tokens) => void this.#takeUp(tokens),
     })
-    this.journals = new JournalService(ports, context, { ...parts, streams: this.streams })
+    const entries = new EntryStore(ports.store)
+    this.journals = new JournalService(ports, context, { ...parts, entries, streams: this.streams })
+    this.#dormitory = new Dormitory(ports, context, {
+      post: this.#post,
+      book: this.book,
+      index: this.#index,
+      entries,
+      calls: new WakeCalls(ports, context, { post: this.#post, streams: this.streams }),
+      fellAsleep: (instance) => this.#letSleep(instance),
+      lacks: (instance, token) => this.#fetch(instance, token),
+    })
+    this.#lookup = new Lookup(ports, context, { post: this.#post, door })
+    this.#door = door
     this.roots = new RootBoard(this.#post)
     this.#grants = new GrantService(ports, context)
     this.#post.on('activate', (_, { token }) => {
       this.#activate(token).catch((error) => this.#failed(token, error))
+    })
+    this.#post.on('placement-request', (from, { token }) => {
+      this.#tellPlacement(from, token).catch((error) => this.#failed(token, error))
     })
     this.#post.on('refused', (from, { instance, about, code, facts }) => {
       if (about === 'publish') this.streams.refused(from, instance, { code, facts: parseFacts(facts) })
@@ -93,11 +119,12 @@ export class AnchoringNode {
   /** Takes up again every instance that was active. */
   async start(): Promise<void> {
     this.streams.start()
-    await this.#takeUp(this.#index.texts)
+    await this.#takeUp(this.#index.awake)
   }
 
   stop(): void {
     this.#handOver.stop()
+    this.#dormitory.stop()
     this.#proposer.stop()
     this.health.stop()
     this.streams.stop()
@@ -112,17 +139,55 @@ export class AnchoringNode {
     return this.streams.publish(items, domain)
   }
 
-  /** Where a token lives; a token that is not active is activated. Throws `placement.none` while an executor is elected. */
+  /**
+   * Where a token lives; one that is not active is activated, one that sleeps is woken, and its placement waited for a moment. Throws
+   * `placement.none` while an executor is elected.
+   */
   async placement(text: string): Promise<PlacementInfo> {
     const token = formatTokenRef(parseTokenRef(text))
-    const loaded = this.#active.get(token) ?? (await this.#activate(token))
-    const known = this.journals.placement(loaded.instance)
-    if (!known) {
-      const anchors = anchorsOf(this.#context.membership()).map((member) => member.node)
-      this.#post.sendAll(anchors, { type: 'activate', token })
-      throw SmartLayerError.of('placement.none', { token })
-    }
-    return { token, instance: loaded.instance, scriptHash: loaded.rules.scriptHash, ...known }
+    const loaded = await this.#activate(token)
+    const placed = this.#isHome(loaded) ? await this.#placed(loaded) : await this.#lookup.find(loaded)
+    if (!placed) throw SmartLayerError.of('placement.none', { token })
+    return { token, instance: loaded.instance, scriptHash: loaded.rules.scriptHash, ...placed }
+  }
+
+  /** The placement in force. One that was never made, or was given back, is made anew; that takes a moment. */
+  async #placed(loaded: LoadedToken): Promise<Placed | undefined> {
+    const known = () => this.journals.placement(loaded.instance)
+    if (!this.#isMissing(loaded)) return known()
+    const before = this.#termOf(loaded)
+    const { anchors } = this.#door.home(loaded)
+    this.#post.sendAll(anchors, { type: 'activate', token: formatTokenRef(loaded.ref) })
+    await this.#changed(loaded.instance, () => this.#termOf(loaded) > before)
+    return known()
+  }
+
+  #termOf({ instance }: LoadedToken): bigint {
+    return this.book.get(instance).placement?.placement.term ?? 0n
+  }
+
+  #isMissing({ instance }: LoadedToken): boolean {
+    const { placement, leases } = this.book.get(instance)
+    return !placement || leases.some((lease) => lease.placement === placement.hash && lease.released)
+  }
+
+  /** Resolves once the record of an instance changed as wanted, or after a while. */
+  #changed(instance: Bytes32, isDone: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        unwatch()
+        cancel()
+        resolve()
+      }
+      const unwatch = this.book.watch(instance, () => isDone() && end())
+      const cancel = this.#ports.clock.after(PLACEMENT_WAIT_MS, end)
+    })
+  }
+
+  async #tellPlacement(to: Address, text: string): Promise<void> {
+    const loaded = await this.#activate(text)
+    const placed = this.#isHome(loaded) ? await this.#placed(loaded) : undefined
+    if (placed) this.#post.send(to, { type: 'placement-found', token: formatTokenRef(loaded.ref), ...placed })
   }
 
   async checkGrant(token: string, grant: AttestedGrant): Promise<SignedGrantCheck> {
@@ -139,10 +204,30 @@ export class AnchoringNode {
     const known = this.#active.get(token)
     if (known) return known
     const loaded = await this.#context.tokens.load(ref)
+    if (!this.#isHome(loaded)) return loaded
     await this.#index.add(loaded.instance, token)
+    if (this.#index.isAsleep(loaded.instance)) await this.#dormitory.wake(loaded.instance)
     this.#active.set(token, loaded)
     this.#proposer.watch(loaded)
     return loaded
+  }
+
+  #isHome(loaded: LoadedToken): boolean {
+    return this.#door.home(loaded).anchors.includes(this.#post.self)
+  }
+
+  #letSleep(instance: Bytes32): void {
+    this.#proposer.unwatch(instance)
+    const token = this.#index.textOf(instance)
+    if (token) this.#active.delete(token)
+  }
+
+  /** A sleeper whose checkpoint is not here is fetched from whoever handed it over. */
+  #fetch(instance: Bytes32, token: string): void {
+    this.#context.tokens.load(parseTokenRef(token)).then(
+      () => this.journals.fetch(instance),
+      (error) => this.#failed(token, error),
+    )
   }
 
   #failed(token: string, error: unknown): void {

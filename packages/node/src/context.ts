@@ -26,6 +26,8 @@ export type NetworkParameters = {
   readonly checkpointEvery: number
   /** How long after the end of a lease reads go on, marked stale. */
   readonly staleReadsMs: number
+  /** How long nothing happens before an instance goes to sleep. */
+  readonly idleMs: number
   /** Seconds for which every entry of every stream is kept, whatever its class; a week by default. */
   readonly hotS?: bigint | undefined
   /** What is asked of service nodes, and how it is measured; what suits one machine by default. */
@@ -39,6 +41,7 @@ export const LOCAL_PARAMETERS: NetworkParameters = {
   replicas: 3,
   retryMs: 250,
   checkpointEvery: 64,
+  idleMs: 600_000,
   staleReadsMs: 60_000,
 }
 

@@ -22,6 +22,7 @@ import {
   SmartLayerError,
   toHex,
   tokenOf,
+  topicOf,
 } from '@smartlayer/protocol'
 import type { NodeContext } from './context.ts'
 import { QuorumDoor } from './directory/quorum-door.ts'
@@ -178,6 +179,11 @@ export class ServiceNode {
         ?.install(kept)
         .catch((error) => this.#failed(kept.certified.checkpoint.instance, error))
     })
+    post.on('sleep', (from, { instance, placement, n }) => {
+      const hosted = this.#hosted.get(instance)
+      if (hosted?.mayRest(from, { placement, n })) this.#rest(hosted)
+    })
+    post.on('used', (_, { instance }) => this.#hosted.get(instance)?.used())
     post.on('journal-endorsed', (from, { checkpoint, signature }) =>
       this.#hosted.get(checkpoint.instance)?.endorsed(from, checkpoint, signature),
     )
@@ -271,8 +277,29 @@ export class ServiceNode {
     const drain = this.maintenance.word
     this.#post.sendAll(anchors, { type: 'heartbeat', node, ready: !this.#stopping, ...this.load, drain })
     this.#mover.beat()
-    if (this.#beats++ % 2 === 0) for (const hosted of this.#hosted.values()) hosted.catchUp()
+    if (this.#beats++ % 2 === 0) {
+      for (const hosted of this.#hosted.values()) {
+        if (hosted.isForgotten) this.#rest(hosted)
+        else hosted.catchUp()
+      }
+    }
     this.#heartbeat = this.#ports.clock.after(heartbeatMs, () => this.#beat())
+  }
+
+  /** It leaves memory; its last checkpoint stays on disk, for when it is placed here again. */
+  #rest(hosted: HostedInstance): void {
+    const { instance, token, ref } = hosted.token
+    this.#hosted.delete(instance)
+    this.#byToken.delete(token)
+    this.#loading.delete(formatTokenRef(ref))
+    const followed = new Set([...this.#hosted.values()].flatMap(({ topics }) => topics.map(topicOf)))
+    for (const topic of hosted.topics) {
+      if (!followed.has(topicOf(topic))) this.#inputs.unfollow(topic.stream, topic.subset)
+    }
+    this.#ports.store
+      .commit([{ key: HOSTED_PREFIX + instance, value: undefined }])
+      .catch((error) => this.#failed(formatTokenRef(ref), error))
+    this.#ports.telemetry.log('info', 'instance.rests', { instance })
   }
 
   #pump(): void {

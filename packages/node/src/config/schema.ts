@@ -86,6 +86,7 @@ const fields = z.strictObject({
       retryMs: milliseconds.default(LOCAL_PARAMETERS.retryMs),
       checkpointEvery: z.number().int().min(1).max(64).default(LOCAL_PARAMETERS.checkpointEvery),
       health: healthSchema.optional(),
+      idleMs: milliseconds.default(LOCAL_PARAMETERS.idleMs),
       staleReadsMs: z.number().int().min(0).max(86_400_000).default(LOCAL_PARAMETERS.staleReadsMs),
     })
     .default(LOCAL_PARAMETERS),

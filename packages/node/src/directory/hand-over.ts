@@ -36,7 +36,7 @@ type Parts = {
   readonly index: InstanceIndex
   readonly standings: Standings
   readonly streams: StreamService
-  /** These tokens are kept here from now on. */
+  /** These tokens are kept here from now on, and are awake. */
   readonly taken: (tokens: readonly string[]) => void
 }
 /** What one anchor of the old set said so far; all of it once `next` is undefined. */
@@ -190,12 +190,14 @@ export class HandOver {
   async #takeRecords(named: readonly NamedRecord[]): Promise<readonly string[]> {
     const { index, book } = this.#parts
     const records = named.map(({ record }) => record)
-    const texts = new Map(named.map(({ text, record }) => [record.instance, text]))
-    for (const [instance, text] of texts) {
+    const instances = new Map(named.map((each) => [each.record.instance, each.text]))
+    const awake = new Set(named.filter(({ asleep }) => !asleep).map(({ record }) => record.instance))
+    for (const [instance, text] of instances) {
       await index.add(instance, text)
+      await index.setAsleep(instance, !awake.has(instance))
       await book.changed(instance, (record) => ({ record: takeOver(record, records) }))
     }
-    return [...texts.values()]
+    return [...instances].filter(([instance]) => awake.has(instance)).map(([, text]) => text)
   }
 
   get #self(): Address {

@@ -25,7 +25,7 @@ const STREAM_PAGE = 1_024
 
 export type SealedPage = Extract<WireMessage, { type: 'sealed' }>
 /** An instance as one anchor of the old set knows it; `text` is its token's CAIP-19 id. */
-export type NamedRecord = { readonly text: string; readonly record: SealedRecord }
+export type NamedRecord = { readonly text: string; readonly asleep: boolean; readonly record: SealedRecord }
 export type CheckedPage = {
   readonly records: readonly NamedRecord[]
   readonly streams: ReadonlyMap<Bytes32, StreamClaim>
@@ -61,7 +61,13 @@ export class SealedPages {
       const text = index.textOf(id)
       return text === undefined
         ? []
-        : [book.settled(id).then((record) => messageOf(text, sealedRecord(record, book.anchorContext(id))))]
+        : [
+            book
+              .settled(id)
+              .then((record) =>
+                messageOf({ text, asleep: index.isAsleep(id) }, sealedRecord(record, book.anchorContext(id))),
+              ),
+          ]
     })
     const held = ids
       .filter((id) => index.textOf(id) === undefined)
@@ -82,7 +88,7 @@ export class SealedPages {
   }
 
   #checked(shard: number, message: SealedRecordMessage): NamedRecord | undefined {
-    const { token: text, instance, placement, leases, certificate } = message
+    const { token: text, instance, asleep, placement, leases, certificate } = message
     const token = tokenOf(parseTokenRef(text), this.#ports.identity.crypto.keccak)
     const { door, book } = this.#parts
     const placed = placement && door.placement({ token }, placement)
@@ -99,7 +105,7 @@ export class SealedPages {
       leases,
       certified: certified?.value,
     }
-    return accepted(plausible(record, book.anchorContext(instance))) ? { text, record } : undefined
+    return accepted(plausible(record, book.anchorContext(instance))) ? { text, asleep, record } : undefined
   }
 
   #idsOf(shard: number): readonly Bytes32[] | undefined {
@@ -129,11 +135,15 @@ export class SealedPages {
   }
 }
 
-function messageOf(token: string, { instance, placement, leases, certified }: SealedRecord): SealedRecordMessage {
+function messageOf(
+  { text, asleep }: Pick<NamedRecord, 'text' | 'asleep'>,
+  { instance, placement, leases, certified }: SealedRecord,
+): SealedRecordMessage {
   const certificate = certified?.certificate
   return {
-    token,
+    token: text,
     instance,
+    asleep,
     placement: placement && { placement: placement.placement, votes: [...placement.votes] },
     leases: [...leases],
     certificate: certificate && { entry: certificate.entry, accepts: [...certificate.accepts] },

@@ -71,7 +71,17 @@ export class ProposerService {
 
   /** Keeps this instance placed from now on. */
   watch(token: LoadedToken): void {
+    if (this.#watched.has(token.instance)) return
     this.#watched.set(token.instance, token)
+    this.#tryConsider(token)
+  }
+
+  /** It sleeps: nobody has to execute it. */
+  unwatch(instance: Bytes32): void {
+    this.#watched.delete(instance)
+    this.#attempts.delete(instance)
+    this.#vacancies.delete(instance)
+    this.#vacantSince.delete(instance)
   }
 
   stop(): void {
@@ -80,14 +90,16 @@ export class ProposerService {
 
   #tick(): void {
     const { retryMs } = this.#context.parameters
-    for (const token of this.#watched.values()) {
-      try {
-        this.#consider(token)
-      } catch (error) {
-        this.#ports.telemetry.log('warn', 'proposer.skipped', { instance: token.instance, error })
-      }
-    }
+    for (const token of this.#watched.values()) this.#tryConsider(token)
     this.#timer = this.#ports.clock.after(retryMs / 2, () => this.#tick())
+  }
+
+  #tryConsider(token: LoadedToken): void {
+    try {
+      this.#consider(token)
+    } catch (error) {
+      this.#ports.telemetry.log('warn', 'proposer.skipped', { instance: token.instance, error })
+    }
   }
 
   #consider(token: LoadedToken): void {
@@ -96,7 +108,8 @@ export class ProposerService {
     const record = this.#parts.book.get(instance)
     const now = this.#ports.clock.monotonic()
     const home = this.#parts.door.home(token)
-    if (context.epoch !== home.epoch) return void this.#attempts.delete(instance) // not home, or it has not taken over yet
+    const isHome = home.anchors.includes(this.#ports.identity.signer.address)
+    if (!isHome || context.epoch !== home.epoch) return void this.#attempts.delete(instance) // not home, or it has not taken over yet
     if (hasRunningPlacement(record, context)) {
       this.#vacancies.delete(instance)
       this.#vacantSince.delete(instance)

@@ -32,6 +32,7 @@ export class RecordBook {
   readonly #ports: Pick<Ports, 'store' | 'clock' | 'identity' | 'telemetry'>
   readonly #context: NodeContext
   readonly #records = new Map<Bytes32, AnchorRecord>()
+  readonly #watchers = new Map<Bytes32, Set<() => void>>()
   readonly #serial: Serial
   readonly #epochOf: (instance: Bytes32) => bigint | undefined
   readonly #startedAt: number
@@ -90,6 +91,16 @@ export class RecordBook {
     }
   }
 
+  /** Calls after each change of the record, until the returned function is called. */
+  watch(instance: Bytes32, run: () => void): () => void {
+    const watchers = this.#watchers.get(instance) ?? new Set()
+    this.#watchers.set(instance, watchers.add(run))
+    return () => {
+      watchers.delete(run)
+      if (watchers.size === 0) this.#watchers.delete(instance)
+    }
+  }
+
   /** The record once every change that was begun before has ended: what it says then covers all that was signed. */
   settled(instance: Bytes32): Promise<AnchorRecord> {
     return new Promise((resolve) => this.#serial.run(instance, () => resolve(this.get(instance))))
@@ -120,6 +131,7 @@ export class RecordBook {
       ])
       if (context.now > this.#highWater) this.#highWater = context.now
       this.#records.set(instance, change.record)
+      for (const run of this.#watchers.get(instance) ?? []) run()
     } else if (writes.length > 0) await this.#ports.store.commit(writes)
     change.perform?.()
   }

@@ -118,6 +118,12 @@ export class Executor {
     return this.#parts.lease
   }
 
+  /** True when nothing is under way or waits, so that the term may end without anything missing. */
+  get isQuiet(): boolean {
+    const waits = this.#inFlight !== undefined || this.#actions.length > 0 || this.#outcomes.length > 0
+    return !this.#stopped && !waits && this.#calls === 0 && this.#head.hash === this.#parts.replica.head.hash
+  }
+
   /** True while a call to an outside system may be under way. */
   get isCalling(): boolean {
     return this.#calls > 0

@@ -13,6 +13,7 @@ import {
   formatTokenRef,
   type Hex,
   type HomeSet,
+  type Interest,
   type JournalCheckpoint,
   type JournaledEntry,
   type JournalInput,
@@ -26,9 +27,11 @@ import {
   SmartLayerError,
   streamOf,
   subsetOf,
+  type WireMessage,
 } from '@smartlayer/protocol'
 import type { LoadedToken, NodeContext } from '../context.ts'
 import type { QuorumDoor } from '../directory/quorum-door.ts'
+import { Idleness } from '../dormancy/idleness.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { PostOffice } from '../wire/post-office.ts'
 import { CheckpointKeeper } from './checkpoint-keeper.ts'
@@ -73,12 +76,17 @@ export class HostedInstance {
   #executor: Executor | undefined
   #checkpoints: CheckpointKeeper | undefined
   #release: { readonly message: ReleaseMessage; readonly until: bigint } | undefined
+  #sleeping: Extract<WireMessage, { type: 'sleep' }> | undefined
+  readonly #idleness: Idleness
+  readonly #loadedAt: bigint
 
   constructor(ports: Ports, context: NodeContext, parts: Parts, token: LoadedToken) {
     this.#ports = ports
     this.#context = context
     this.#parts = parts
     this.token = token
+    this.#idleness = new Idleness(ports.clock, context.parameters.idleMs)
+    this.#loadedAt = ports.clock.now()
     const events: ReplicaEvents = {
       executed: (entry, signed) => this.#executed(entry, signed),
       confirmed: (n) => this.#confirmed(n),
@@ -138,6 +146,7 @@ export class HostedInstance {
    * `queue.full` when too many wait.
    */
   async read(wanted: Freshness): Promise<Readable> {
+    this.#noteUse()
     const { clock } = this.#ports
     const until = clock.monotonic() + READ_WAIT_MS
     for (;;) {
@@ -175,6 +184,9 @@ export class HostedInstance {
     this.#executor?.stop()
     this.#executor = undefined
     this.#checkpoints = undefined
+    this.#release = undefined
+    this.#sleeping = undefined
+    this.#idleness.used()
     this.replica.join(placement.replicas)
     this.#wake()
     this.#announce()
@@ -285,6 +297,7 @@ export class HostedInstance {
     this.#ask(this.replica.head.n + 1n)
     this.#sendRelease()
     this.#offerCheckpoint()
+    void this.#considerSleep()
   }
 
   /** Gives the lease back; the instance stays here and goes on serving reads until another placement takes over. */
@@ -327,8 +340,15 @@ export class HostedInstance {
   /** Until the lease would have ended by itself: an anchor that takes over just now may not have heard of it. */
   #sendRelease(): void {
     if (!this.#release) return
-    if (this.#release.until < this.#ports.clock.now()) this.#release = undefined
-    else this.#parts.post.sendAll(this.#home.anchors, this.#release.message)
+    if (this.#release.until < this.#ports.clock.now()) {
+      this.#release = undefined
+      this.#sleeping = undefined
+      return
+    }
+    this.#parts.post.sendAll(this.#home.anchors, this.#release.message)
+    if (!this.#sleeping) return
+    const { replicas } = this.#placed!.certified.placement
+    this.#parts.post.sendAll([...this.#home.anchors, ...replicas.filter((node) => node !== this.#self)], this.#sleeping)
   }
 
   /** Whoever missed the placement when it was made hears of it with the next renewal. */
@@ -348,6 +368,7 @@ export class HostedInstance {
   }
 
   #executed(entry: Entry, signed: SignedExecuted): void {
+    this.#idleness.used()
     const { placement } = this.#placed?.certified ?? {}
     const readers = new Set([...this.#home.anchors, ...(placement?.replicas ?? [])])
     readers.delete(this.#self)
@@ -381,17 +402,68 @@ export class HostedInstance {
     if (confirmed && since >= BigInt(this.#context.parameters.checkpointEvery)) this.#checkpoints?.offer(confirmed)
   }
 
+  /** An instance in which nothing happens for long is put to sleep at a checkpoint of all that happened. */
+  async #considerSleep(): Promise<void> {
+    const executor = this.#executor
+    const { state, head, confirmed, checkpoint } = this.replica
+    if (!executor?.isQuiet || !state || !confirmed || !this.#idleness.isOver(state)) return
+    if (confirmed.state.n !== String(head.n)) return
+    if (checkpoint?.n !== head.n) return this.#checkpoints?.offer(confirmed)
+    const placement = executor.lease.hash
+    await this.leave()
+    if (!this.#release) return // a call was under way: the lease runs out by itself
+    this.#sleeping = { type: 'sleep', instance: this.token.instance, placement, n: head.n }
+    this.#sendRelease()
+  }
+
+  /** Who asks here keeps the instance awake; its executor hears of it now and then. */
+  #noteUse(): void {
+    this.#idleness.used()
+    const executor = this.#placed?.certified.placement.executor
+    if (!executor || executor === this.#self || !this.#idleness.isToBeTold()) return
+    this.#parts.post.send(executor, { type: 'used', instance: this.token.instance })
+  }
+
+  /** Another replica answers those who ask. */
+  used(): void {
+    this.#idleness.used()
+  }
+
+  /** The executor put it to sleep; what is here stays on disk for when it wakes. True when this replica can go. */
+  mayRest(from: Address, { placement, n }: { placement: Bytes32; n: bigint }): boolean {
+    const isItsExecutor = this.#placed?.hash === placement && this.#placed.certified.placement.executor === from
+    return isItsExecutor && this.replica.checkpoint?.n === n && this.replica.head.n === n
+  }
+
+  /** True when no placement names this node for long: the anchors have all that is here. */
+  get isForgotten(): boolean {
+    const { staleReadsMs, leaseMs } = this.#context.parameters
+    const restMs = BigInt(staleReadsMs + 2 * leaseMs)
+    return !this.#executor && !this.#release && this.#ports.clock.now() > this.#restedFrom() + restMs
+  }
+
+  #restedFrom(): bigint {
+    const placed = this.#placed
+    const isMine = placed?.certified.placement.replicas.includes(this.#self)
+    return isMine ? placed!.expires : this.#loadedAt
+  }
+
   /** Follows the subsets that the present state names, from where the instance stands in them. */
   #follow(): void {
     const { state } = this.replica
-    const { keccak } = this.#ports.identity.crypto
-    for (const topic of state?.topics ?? []) {
-      const rule = this.token.rules.inputs[topic.input]
-      if (!rule) continue
-      const stream = streamOf(rule.issuer, this.token.rules.tokenType, rule.lane, keccak)
-      const subset = subsetOf(topic.subset, keccak)
+    for (const { stream, subset } of this.topics)
       this.#parts.inputs.follow(stream, subset, BigInt(state?.cursors[`${stream}:${subset}`]?.sequence ?? 0))
-    }
+  }
+
+  /** The subsets that it follows now. */
+  get topics(): readonly Interest[] {
+    const { keccak } = this.#ports.identity.crypto
+    return (this.replica.state?.topics ?? []).flatMap((topic) => {
+      const rule = this.token.rules.inputs[topic.input]
+      if (!rule) return []
+      const stream = streamOf(rule.issuer, this.token.rules.tokenType, rule.lane, keccak)
+      return [{ stream, subset: subsetOf(topic.subset, keccak) }]
+    })
   }
 
   #ask(from: bigint): void {

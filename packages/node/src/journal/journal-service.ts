@@ -40,7 +40,7 @@ import type { Write } from '../ports/store.ts'
 import type { StreamService } from '../stream/stream-service.ts'
 import type { PostOffice } from '../wire/post-office.ts'
 import { CheckpointService } from './checkpoint-service.ts'
-import { EntryStore } from './entry-store.ts'
+import type { EntryStore } from './entry-store.ts'
 
 export const JOURNAL_PAGE_LIMIT = 64
 /** Characters of bodies in one page: with everything around them they must fit into one frame. */
@@ -50,7 +50,7 @@ const PAGE_BODIES = 300_000
 const ASKED_LIMIT = 10_000
 
 type ServicePorts = Pick<Ports, 'store' | 'identity' | 'telemetry' | 'clock'>
-type Parts = { post: PostOffice; book: RecordBook; door: QuorumDoor; streams: StreamService }
+type Parts = { post: PostOffice; book: RecordBook; door: QuorumDoor; entries: EntryStore; streams: StreamService }
 type Proposed = { proposed: JournaledEntry; placement: CertifiedPlacement; predecessor: Certificate | undefined }
 
 export class JournalService {
@@ -67,8 +67,8 @@ export class JournalService {
     this.#ports = ports
     this.#context = context
     this.#parts = parts
-    this.#entries = new EntryStore(ports.store)
-    this.#checkpoints = new CheckpointService(ports, context, { ...parts, entries: this.#entries })
+    this.#entries = parts.entries
+    this.#checkpoints = new CheckpointService(ports, context, parts)
     parts.post.on('proposal', (from, message) => this.#propose(from, message as Proposed))
     parts.post.on('certificate', (from, message) => this.#hold(from, message.certificate))
     parts.post.on('committed', (from, message) => this.#commit(from, message.journaled, message.proof as CommitProof))
@@ -89,6 +89,11 @@ export class JournalService {
       if (proof) return { entries: rows.slice(0, last + 1).map((row) => row.journaled), proof }
     }
     return { entries: [], proof: undefined }
+  }
+
+  /** Asks for what follows the last committed entry that is known here. */
+  fetch(instance: Bytes32): void {
+    this.#repair(instance, this.#parts.book.get(instance))
   }
 
   /** The placement and its latest renewal, as votes prove them. */

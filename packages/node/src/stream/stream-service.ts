@@ -82,6 +82,7 @@ export class StreamService implements StreamReader {
   /** When a stream last moved here. */
   readonly #moved = new Map<Bytes32, number>()
   readonly #watchers = new Map<Bytes32, Set<() => void>>()
+  #onCertified: (data: OpenEntry['data']) => void = () => {}
   #ticks = 0
   #timer: Cancel = () => {}
 
@@ -294,6 +295,16 @@ export class StreamService implements StreamReader {
     return 'waiting'
   }
 
+  /** Calls for every entry that has its receipt since now. */
+  onCertified(run: (data: OpenEntry['data']) => void): void {
+    this.#onCertified = run
+  }
+
+  /** The last place of a subset that has its receipt; 0 for none. */
+  certifiedIn(stream: Bytes32, subset: Bytes32): bigint {
+    return this.#heads.of({ stream, subset })?.sequence ?? 0n
+  }
+
   /** Streams that this anchor holds anything of, in order of their ids, from just after one of them. */
   after(stream: Bytes32 | undefined, limit: number): readonly Bytes32[] {
     return this.#ports.log.streams({ after: stream, limit })
@@ -452,6 +463,7 @@ export class StreamService implements StreamReader {
       if (entry) entries.push(entry)
     }
     this.#spreader.spread(entries)
+    for (const { data } of entries) this.#onCertified(data)
     for (const entry of entries) if (entry.revocation) this.#alarms.tellRevocation(entry)
     this.#streams.release(stream, to)
     this.#wake(stream)

@@ -48,11 +48,14 @@ export const SAMPLES_LIMIT = 256
 /** Instances and streams in one page of a hand-over. */
 export const SEALED_PAGE_LIMIT = 32
 const SHARD_LIMIT = 1 << 22
+/** Sleepers that one message speaks of. */
+const WAKE_LIMIT = 64
 
 export const votedLeaseShape = record({ placement: bytes32, term: uint(64), expires: uint(64), released: bool })
 const sealedRecordShape = record({
   token: text(TOKEN_TEXT_LIMIT),
   instance: bytes32,
+  asleep: bool,
   placement: optional(certifiedPlacementShape),
   leases: listOf(votedLeaseShape, SEALED_LEASE_LIMIT),
   certificate: optional(certificateShape),
@@ -97,6 +100,22 @@ export const wireShape = oneOf('type', {
   renewed: record({ instance: bytes32, renew: Renew, signature }),
   lease: record({ instance: bytes32, certified: certifiedRenewalShape }),
   release: record({ instance: bytes32, release: Release, signature }),
+  // Dormancy: the executor gave its lease back at a checkpoint; replicas in use say so; what wakes a sleeper.
+  sleep: record({ instance: bytes32, placement: bytes32, n: uint(64) }),
+  used: record({ instance: bytes32 }),
+  'wake-on': record({
+    calls: listOf(
+      record({ stream: bytes32, subset: bytes32, after: uint(64), token: text(TOKEN_TEXT_LIMIT) }),
+      WAKE_LIMIT,
+    ),
+  }),
+  // Anchors that are not home of a token ask those that are.
+  'placement-request': record({ token: text(TOKEN_TEXT_LIMIT) }),
+  'placement-found': record({
+    token: text(TOKEN_TEXT_LIMIT),
+    certified: certifiedPlacementShape,
+    lease: optional(certifiedRenewalShape),
+  }),
   // Hand-over of a shard from one home set to the next: what binds each instance and stream there, in pages by their ids.
   'seal-request': record({ shard: integer(0, SHARD_LIMIT), epoch: uint(64), after: bytes32 }),
   sealed: record({
