@@ -130,6 +130,11 @@ export class AnchoringNode {
     this.streams.stop()
   }
 
+  /** Instances that sleep here. */
+  get sleeping(): number {
+    return this.#dormitory.size
+  }
+
   get active(): readonly LoadedToken[] {
     return [...this.#active.values()]
   }

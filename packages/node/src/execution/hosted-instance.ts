@@ -77,6 +77,8 @@ export class HostedInstance {
   #checkpoints: CheckpointKeeper | undefined
   #release: { readonly message: ReleaseMessage; readonly until: bigint } | undefined
   #sleeping: Extract<WireMessage, { type: 'sleep' }> | undefined
+  /** It sleeps, and everybody who had to hear of it was told for as long as the lease would have lasted. */
+  #mayGo = false
   readonly #idleness: Idleness
   readonly #loadedAt: bigint
 
@@ -186,6 +188,7 @@ export class HostedInstance {
     this.#checkpoints = undefined
     this.#release = undefined
     this.#sleeping = undefined
+    this.#mayGo = false
     this.#idleness.used()
     this.replica.join(placement.replicas)
     this.#wake()
@@ -342,7 +345,7 @@ export class HostedInstance {
     if (!this.#release) return
     if (this.#release.until < this.#ports.clock.now()) {
       this.#release = undefined
-      this.#sleeping = undefined
+      this.#mayGo = this.#sleeping !== undefined
       return
     }
     this.#parts.post.sendAll(this.#home.anchors, this.#release.message)
@@ -435,11 +438,12 @@ export class HostedInstance {
     return isItsExecutor && this.replica.checkpoint?.n === n && this.replica.head.n === n
   }
 
-  /** True when no placement names this node for long: the anchors have all that is here. */
+  /** True when it was put to sleep, or no placement names this node for long: the anchors have all that is here. */
   get isForgotten(): boolean {
     const { staleReadsMs, leaseMs } = this.#context.parameters
     const restMs = BigInt(staleReadsMs + 2 * leaseMs)
-    return !this.#executor && !this.#release && this.#ports.clock.now() > this.#restedFrom() + restMs
+    if (this.#executor || this.#release) return false
+    return this.#mayGo || this.#ports.clock.now() > this.#restedFrom() + restMs
   }
 
   #restedFrom(): bigint {
