@@ -9,17 +9,14 @@ import {
   domainOf,
   easDomain,
   faultsTolerated,
-  isSmartLayerError,
   type Membership,
   membershipOf,
   type NetworkInfo,
   networkIdOf,
   networkInfoShape,
-  startOf,
 } from '@smartlayer/protocol'
 import { askAll, notReached, valuesOf } from './ask.ts'
 import { type CallOptions, get } from './http.ts'
-import type { Site } from './site.ts'
 
 export type Network = {
   readonly networkId: Bytes32
@@ -84,22 +81,4 @@ function mostSaid(infos: readonly NetworkInfo[]): { info: NetworkInfo | undefine
   const said = infos.map((info) => ({ info, key: canonicalJson(networkInfoShape.toJson(info)) }))
   const counted = said.map(({ info, key }) => ({ info, count: said.filter((other) => other.key === key).length }))
   return counted.sort((a, b) => b.count - a.count)[0] ?? { info: undefined, count: 0 }
-}
-
-/** When a network that changes its members was tried to be loaded last, by client. */
-const triedAt = new WeakMap<object, bigint>()
-const RENEW_PAUSE_MS = 2_000n
-
-/** Loads the network anew once its epoch is over; while anchors do not agree yet on the next one, what is known stays. */
-export async function renewed(site: Pick<Site, 'network' | 'loadAnew' | 'clock'>): Promise<void> {
-  const { schedule, epoch } = site.network.info
-  const now = site.clock.now()
-  const isOver = now / 1_000n >= startOf(schedule, epoch + 1n)
-  if (!isOver || now - (triedAt.get(site) ?? 0n) < RENEW_PAUSE_MS) return
-  triedAt.set(site, now)
-  try {
-    site.network = await site.loadAnew()
-  } catch (error) {
-    if (!isSmartLayerError(error)) throw error
-  }
 }

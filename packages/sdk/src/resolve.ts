@@ -13,7 +13,7 @@ import {
 } from '@smartlayer/protocol'
 import { type Asked, agreedRefusal, askSome, notReached, valuesOf } from './ask.ts'
 import { type CallOptions, get } from './http.ts'
-import { renewed } from './network.ts'
+import { renewed } from './renew.ts'
 import type { KnownPlacement, Site } from './site.ts'
 import { judgePlacement, leaseEnd } from './verify.ts'
 

@@ -4,7 +4,8 @@ import { resetNetwork } from '@smartlayer/cli'
 import { FlightDemo } from '../demo.ts'
 import { BREAKS, type Break } from './broken.ts'
 import { check } from './checker.ts'
-import { SCENES, Stage } from './scenes.ts'
+import { SCENES } from './scenes.ts'
+import { Stage } from './stage.ts'
 
 export type SceneResult = {
   readonly name: string
@@ -31,6 +32,11 @@ export type StoryOptions = {
 /** What happens to messages between nodes during the whole story. */
 export const WEATHER = { loss: 0.2, jitterMs: 50 } as const
 
+/** Short enough to see some of them go by, long enough for a block to draw the next one and become final. */
+const EPOCHS = { lengthS: 60n, closingS: 24n }
+/** Each epoch draws half of the homes anew. */
+const HOMES = { shardCount: 64, rotation: 2 }
+
 /** `passed` and `failed` count scenes and findings of the checker alike. */
 export async function runStory({ folder, portBase, broken, calm, progress }: StoryOptions): Promise<StoryResult> {
   resetNetwork(folder)
@@ -40,6 +46,8 @@ export async function runStory({ folder, portBase, broken, calm, progress }: Sto
     folder,
     portBase,
     patches,
+    epochs: EPOCHS,
+    homes: HOMES,
     faults: calm ? undefined : WEATHER,
     progress: (step, detail) => progress(`· ${step}: ${detail}`),
   })

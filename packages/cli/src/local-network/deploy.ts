@@ -11,7 +11,15 @@ import {
   tokenRegistryAbi,
   tokenRegistryBytecode,
 } from '@smartlayer/contracts'
-import { type Address, type Bytes32, type Hex, LOCAL_EPOCHS, type Role, SmartLayerError } from '@smartlayer/protocol'
+import {
+  type Address,
+  type Bytes32,
+  type Hex,
+  LOCAL_EPOCHS,
+  type Role,
+  type Schedule,
+  SmartLayerError,
+} from '@smartlayer/protocol'
 import {
   type Abi,
   type Account,
@@ -112,15 +120,18 @@ export class ChainAccount {
   }
 }
 
-export async function deployContracts(deployer: ChainAccount): Promise<Addresses> {
+export async function deployContracts(
+  deployer: ChainAccount,
+  { lengthS, closingS }: Pick<Schedule, 'lengthS' | 'closingS'> = LOCAL_EPOCHS,
+): Promise<Addresses> {
   const serviceToken = await deployer.deploy(serviceTokenAbi, serviceTokenBytecode, [deployer.address, SUPPLY])
   const stakeToken = await deployer.deploy(stakeTokenAbi, stakeTokenBytecode, [deployer.address, SUPPLY])
   const nodeRegistry = await deployer.deploy(nodeRegistryAbi, nodeRegistryBytecode, [
     stakeToken,
     MINIMUM_STAKE,
     UNBONDING_S,
-    LOCAL_EPOCHS.lengthS,
-    LOCAL_EPOCHS.closingS,
+    lengthS,
+    closingS,
   ])
   const tokenRegistry = await deployer.deploy(tokenRegistryAbi, tokenRegistryBytecode, [])
   await deployer.call(stakeToken, stakeTokenAbi as Abi, 'approve', [nodeRegistry, SUPPLY])

@@ -28,20 +28,24 @@ export type Layout = {
   readonly nodes: readonly NodePlace[]
 }
 
+/** The place of one node, counted from 1; there is room for ten anchors and forty service nodes. */
+export function placeOf(folder: string, portBase: number, role: NodePlace['role'], number: number): NodePlace {
+  const apiPort = portBase + (role === 'anchor' ? 100 : 110) + number
+  const name = `${role}-${number}`
+  return {
+    name,
+    role,
+    folder: join(folder, 'nodes', name),
+    overlay: `127.0.0.1:${apiPort + 50}`,
+    apiPort,
+    api: `http://127.0.0.1:${apiPort}`,
+  }
+}
+
 /** Ports as in the documentation for the default base; another base shifts all of them. */
 export function layoutOf(folder: string, portBase: number): Layout {
-  const places = (role: 'anchor' | 'service', count: number, offset: number) =>
-    Array.from({ length: count }, (_, i): NodePlace => {
-      const apiPort = portBase + offset + i + 1
-      return {
-        name: `${role}-${i + 1}`,
-        role,
-        folder: join(folder, 'nodes', `${role}-${i + 1}`),
-        overlay: `127.0.0.1:${apiPort + 50}`,
-        apiPort,
-        api: `http://127.0.0.1:${apiPort}`,
-      }
-    })
+  const places = (role: NodePlace['role'], count: number) =>
+    Array.from({ length: count }, (_, i) => placeOf(folder, portBase, role, i + 1))
   return {
     folder,
     chainPort: portBase + 845,
@@ -51,6 +55,6 @@ export function layoutOf(folder: string, portBase: number): Layout {
     consentPort: portBase + 20,
     airlinePort: portBase + 30,
     hotelPort: portBase + 40,
-    nodes: [...places('anchor', ANCHOR_COUNT, 100), ...places('service', SERVICE_COUNT, 110)],
+    nodes: [...places('anchor', ANCHOR_COUNT), ...places('service', SERVICE_COUNT)],
   }
 }

@@ -3,13 +3,21 @@ import { existsSync, mkdirSync, readFileSync, rmSync, unlinkSync } from 'node:fs
 import { join } from 'node:path'
 import { nodeRegistryAbi } from '@smartlayer/contracts'
 import { identityKey, transportIdentity } from '@smartlayer/node'
-import { type Address, keccakText, LOCAL_EPOCHS, nobleCrypto, SmartLayerError } from '@smartlayer/protocol'
+import {
+  type Address,
+  keccakText,
+  LOCAL_DIRECTORY,
+  LOCAL_EPOCHS,
+  nobleCrypto,
+  type Schedule,
+  SmartLayerError,
+} from '@smartlayer/protocol'
 import { type Abi, numberToHex } from 'viem'
 import { Anvil } from './anvil.ts'
 import { type Bundles, bundleNode, type Patch } from './bundle.ts'
 import { type Addresses, ChainAccount, deployContracts, registerNode } from './deploy.ts'
 import { keyFile, readJson, writeDurably } from './keys.ts'
-import { type Layout, layoutOf, type NodePlace } from './layout.ts'
+import { type Layout, layoutOf, type NodePlace, placeOf } from './layout.ts'
 import { ManagedProcess } from './processes.ts'
 
 /** EAS is where Base and Optimism have it; off-chain attestations only name it. */
@@ -19,20 +27,30 @@ const SNAPSHOT_MS = 1_000
 const BLOCK_S = 4
 /** Blocks that draw the first beacon and make it final, without waiting for them. */
 const FIRST_BLOCKS = 4
+const LOCAL_HOMES = { shardCount: LOCAL_DIRECTORY.shardCount, rotation: LOCAL_DIRECTORY.rotation }
 const PER_ETHER = 10n ** 18n
 
 /** What a fresh network fixes for good; kept in `network.json`. */
 export type NetworkFile = {
   readonly chainId: number
   readonly contracts: Addresses & { readonly eas: Address }
+  readonly homes: Homes
+  /** Nodes that joined after the network was made. */
+  readonly joined: readonly Pick<NodePlace, 'role' | 'name'>[]
   readonly createdAt: number
 }
+
+/** How homes are drawn; four anchors each, and few shards, unless a story wants to see more of them. */
+export type Homes = { readonly shardCount: number; readonly rotation: number }
 
 export type LocalNetworkOptions = {
   readonly folder: string
   readonly portBase: number
   /** Told what is being done, for progress on screen. */
   readonly progress: (step: string, detail: string) => void
+  /** How long epochs last; five minutes without it. */
+  readonly epochs?: Pick<Schedule, 'lengthS' | 'closingS'> | undefined
+  readonly homes?: Homes | undefined
   /** Bugs planted in every node, for stories that check their own checker. */
   readonly patches?: readonly Patch[]
   /** Faults injected between nodes on purpose, from their start on. */
@@ -48,28 +66,47 @@ export type InjectedFaults = {
 }
 
 export class LocalNetwork {
-  readonly layout: Layout
-  readonly file: NetworkFile
   readonly chain: Anvil
   readonly nodes: ReadonlyMap<string, ManagedProcess>
+  readonly #nodes: Map<string, ManagedProcess>
+  readonly #portBase: number
+  readonly #start: Pick<NodeSetup, 'bundles' | 'faults'>
+  #layout: Layout
+  #file: NetworkFile
 
-  private constructor(layout: Layout, file: NetworkFile, chain: Anvil, nodes: ReadonlyMap<string, ManagedProcess>) {
-    this.layout = layout
-    this.file = file
+  private constructor(
+    { layout, file, portBase }: { layout: Layout; file: NetworkFile; portBase: number },
+    chain: Anvil,
+    start: Pick<NodeSetup, 'bundles' | 'faults'>,
+  ) {
+    this.#layout = layout
+    this.#file = file
+    this.#portBase = portBase
+    this.#start = start
     this.chain = chain
-    this.nodes = nodes
+    this.#nodes = new Map(layout.nodes.map((place) => [place.name, nodeProcess(place, { chain, file, ...start })]))
+    this.nodes = this.#nodes
+  }
+
+  get layout(): Layout {
+    return this.#layout
+  }
+
+  get file(): NetworkFile {
+    return this.#file
   }
 
   /** Starts everything and returns once every node is ready; resumes a network that ran in this folder before. */
-  static async start({ folder, portBase, progress, patches = [], faults }: LocalNetworkOptions): Promise<LocalNetwork> {
-    const layout = layoutOf(folder, portBase)
+  static async start(options: LocalNetworkOptions): Promise<LocalNetwork> {
+    const { folder, portBase, progress, patches = [], faults } = options
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     lock(folder)
     const known = readJson<NetworkFile>(join(folder, 'network.json'))
+    const plan = layoutOf(folder, portBase)
     const chainId = known?.chainId ?? freshChainId()
     const chainStarted = Anvil.start({
-      port: layout.chainPort,
-      stateFile: layout.chainState,
+      port: plan.chainPort,
+      stateFile: plan.chainState,
       chainId,
       snapshotEveryMs: SNAPSHOT_MS,
       blockEveryS: BLOCK_S,
@@ -77,14 +114,13 @@ export class LocalNetwork {
     const [chain, bundles] = await Promise.all([chainStarted, bundleNode(join(folder, 'bundles'), patches)])
     lock(folder, chain.pid)
     progress('chain', `${chain.url} · chain id ${chainId}`)
-    const file = known ?? (await createNetwork(layout, chain, chainId, progress))
-    const nodes = new Map(
-      layout.nodes.map((place) => [place.name, nodeProcess(place, { chain, file, bundles, faults })]),
-    )
-    const network = new LocalNetwork(layout, file, chain, nodes)
+    const file = known ?? (await createNetwork(plan, chain, { chainId, ...options }))
+    const joined = file.joined.map(({ role, name }) => placeOf(folder, portBase, role, numberOf(name)))
+    const layout = { ...plan, nodes: [...plan.nodes, ...joined] }
+    const network = new LocalNetwork({ layout, file, portBase }, chain, { bundles, faults })
     try {
-      for (const node of nodes.values()) node.start()
-      await Promise.all([...nodes.values()].map((node) => node.ready()))
+      for (const node of network.nodes.values()) node.start()
+      await Promise.all([...network.nodes.values()].map((node) => node.ready()))
     } catch (error) {
       await network.stop()
       throw error
@@ -99,6 +135,22 @@ export class LocalNetwork {
     const account = new ChainAccount({ url: this.chain.url, chainId: this.file.chainId, privateKey })
     await fund(this.chain, account.address)
     return account
+  }
+
+  /** Registers and starts one more node; it is a member from the next epoch on whose registration is still open. Returns its name. */
+  async join(role: NodePlace['role']): Promise<string> {
+    const number = this.#layout.nodes.filter((node) => node.role === role).length + 1
+    const place = placeOf(this.#layout.folder, this.#portBase, role, number)
+    const { contracts } = this.#file
+    await registerPlaces(await this.account('deployer'), { chain: this.chain, contracts, places: [place] })
+    this.#file = { ...this.#file, joined: [...this.#file.joined, { role, name: place.name }] }
+    this.#layout = { ...this.#layout, nodes: [...this.#layout.nodes, place] }
+    writeDurably(join(this.#layout.folder, 'network.json'), JSON.stringify(this.#file, null, 2))
+    const node = nodeProcess(place, { chain: this.chain, file: this.#file, ...this.#start })
+    this.#nodes.set(place.name, node)
+    node.start()
+    await node.ready()
+    return place.name
   }
 
   /** Starts a node again after it ended, with another executor program when one is given. */
@@ -144,8 +196,7 @@ export function resetNetwork(folder: string): void {
 async function createNetwork(
   layout: Layout,
   chain: Anvil,
-  chainId: number,
-  progress: LocalNetworkOptions['progress'],
+  { chainId, progress, epochs = LOCAL_EPOCHS, homes = LOCAL_HOMES }: LocalNetworkOptions & { readonly chainId: number },
 ): Promise<NetworkFile> {
   const deployer = new ChainAccount({
     url: chain.url,
@@ -153,47 +204,56 @@ async function createNetwork(
     privateKey: keyFile(join(layout.folder, 'keys', 'deployer.key')),
   })
   await fund(chain, deployer.address)
-  const contracts = await deployContracts(deployer)
+  const contracts = await deployContracts(deployer, epochs)
   progress('contracts', 'ServiceToken, StakeToken, NodeRegistry, TokenRegistry')
-  for (const place of layout.nodes) {
-    const identity = new ChainAccount({ url: chain.url, chainId, privateKey: identityKey(place.folder) })
-    const { transportKey } = await transportIdentity(place.folder)
-    const { role, overlay, api } = place
-    const operator = keccakText(nobleCrypto.keccak, 'local operator')
-    await registerNode(deployer, contracts, {
-      identity,
-      role,
-      transportKey,
-      overlay,
-      api,
-      operator,
-      platform: operator,
-    })
-  }
+  await registerPlaces(deployer, { chain, contracts, places: layout.nodes })
   progress('registry', `${layout.nodes.length} nodes registered and staked`)
   await beginEpochs(deployer, contracts, chain)
-  progress('epochs', `the first has begun; each lasts ${LOCAL_EPOCHS.lengthS} s`)
+  progress('epochs', `the first has begun; each lasts ${epochs.lengthS} s`)
   await chain.snapshot()
-  const file: NetworkFile = { chainId, contracts: { ...contracts, eas: EAS }, createdAt: Date.now() }
+  const file: NetworkFile = {
+    chainId,
+    contracts: { ...contracts, eas: EAS },
+    homes,
+    joined: [],
+    createdAt: Date.now(),
+  }
   writeDurably(join(layout.folder, 'network.json'), JSON.stringify(file, null, 2))
   return file
 }
 
-function nodeProcess(
-  place: NodePlace,
-  {
-    chain,
-    file,
-    bundles,
-    faults,
-  }: { chain: Anvil; file: NetworkFile; bundles: Bundles; faults: InjectedFaults | undefined },
-): ManagedProcess {
+async function registerPlaces(
+  deployer: ChainAccount,
+  { chain, contracts, places }: { chain: Anvil; contracts: Addresses; places: readonly NodePlace[] },
+): Promise<void> {
+  const operator = keccakText(nobleCrypto.keccak, 'local operator')
+  for (const { folder, role, overlay, api } of places) {
+    const identity = new ChainAccount({ url: chain.url, chainId: chain.chainId, privateKey: identityKey(folder) })
+    const { transportKey } = await transportIdentity(folder)
+    const node = { identity, role, transportKey, overlay, api, operator, platform: operator }
+    await registerNode(deployer, contracts, node)
+  }
+}
+
+function numberOf(name: string): number {
+  return Number(name.slice(name.lastIndexOf('-') + 1))
+}
+
+type NodeSetup = {
+  readonly chain: Anvil
+  readonly file: NetworkFile
+  readonly bundles: Bundles
+  readonly faults: InjectedFaults | undefined
+}
+
+function nodeProcess(place: NodePlace, { chain, file, bundles, faults }: NodeSetup): ManagedProcess {
   const config = {
     role: place.role,
     name: place.name,
     folder: place.folder,
     chain: { url: chain.url, id: file.chainId },
     contracts: file.contracts,
+    directory: file.homes,
     overlay: place.overlay,
     apiPort: place.apiPort,
     executor: bundles.executor,
