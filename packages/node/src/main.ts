@@ -10,6 +10,7 @@ import {
   easDomain,
   LOCAL_DIRECTORY,
   type Membership,
+  memberOf,
   networkIdOf,
   quorumOf,
 } from '@smartlayer/protocol'
@@ -157,8 +158,11 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
   let stopRole: () => Promise<void>
   if (isAnchor) {
     const node = new AnchoringNode(ports, context, { http: httpClient })
-    const quorum = () => quorumOf(anchorsOf(members.membership).length)
-    commonRoutes(api, { ...common, status: async () => anchorStatus(base(), node, quorum()) })
+    const part = () => ({
+      quorum: quorumOf(anchorsOf(members.membership).length),
+      isMember: memberOf(members.membership, address) !== undefined,
+    })
+    commonRoutes(api, { ...common, status: async () => anchorStatus(base(), node, part()) })
     anchorRoutes(api, node, scripts)
     streamRoutes(api, node.streams, ports)
     healthRoutes(api, new HealthView(ports, node.health))

@@ -10,9 +10,14 @@ const STREAMS_SHOWN = 256
 /** What status pages need beside the node's own services. */
 export type StatusBase = Pick<NodeStatus, 'node' | 'role' | 'startedAt' | 'now' | 'epoch' | 'block' | 'peers'>
 
-export function anchorStatus(base: StatusBase, node: AnchoringNode, quorum: number): NodeStatus {
+/** An anchor that registered lately takes part from the next epoch on, and is ready for it. */
+export function anchorStatus(
+  base: StatusBase,
+  node: AnchoringNode,
+  { quorum, isMember }: { readonly quorum: number; readonly isMember: boolean },
+): NodeStatus {
   const anchors = base.peers.filter((peer) => peer.connected).length + 1
-  const ready = anchors >= quorum
+  const ready = anchors >= quorum || !isMember
   const instances = node.active.map((token): InstanceStatus => {
     const { instance, ref } = token
     const placed = node.journals.placement(instance)
@@ -35,9 +40,13 @@ export function anchorStatus(base: StatusBase, node: AnchoringNode, quorum: numb
       effects: [],
     }
   })
-  const reason = ready ? '' : `${anchors} anchors connected, ${quorum} needed`
+  const reason = isMember ? waiting(anchors, quorum) : 'registered; it takes part from the next epoch on'
   const streams = node.streams.status(STREAMS_SHOWN)
   return { ...base, version: VERSION, evidence: NO_EVIDENCE, ready, reason, instances, streams, followed: [] }
+}
+
+function waiting(anchors: number, quorum: number): string {
+  return anchors >= quorum ? '' : `${anchors} anchors connected, ${quorum} needed`
 }
 
 export function serviceStatus(base: StatusBase, node: ServiceNode): NodeStatus {

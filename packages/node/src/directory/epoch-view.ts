@@ -52,7 +52,7 @@ export class EpochView {
   #drawnAt = 0n
   #homes: Homes | undefined
   #prepared: Prepared | undefined
-  #present: readonly Member[] = []
+  #members: readonly Member[] = []
   #block = 0n
   #timer: Cancel = () => {}
 
@@ -97,10 +97,7 @@ export class EpochView {
    * later one; each with the keys and addresses that are registered now.
    */
   get members(): readonly Member[] {
-    const present = new Map(this.#present.map((member) => [member.node, member]))
-    const [now, before] = [this.#memberships.at(-1)!, this.#memberships.at(-2)]
-    const known = new Map([...(before?.members ?? []), ...now.members].map((member) => [member.node, member]))
-    return [...new Map([...known, ...present]).values()]
+    return this.#members
   }
 
   /** The last final block that was seen. */
@@ -114,12 +111,22 @@ export class EpochView {
 
   async #refresh(): Promise<void> {
     try {
-      this.#present = await this.#ports.chain.members()
+      const present = await this.#ports.chain.members()
       await this.#advance()
+      this.#admit(present)
     } catch (error) {
       this.#ports.telemetry.log('warn', 'chain.not_read', { error })
     }
     this.#timer = this.#ports.clock.after(REFRESH_MS, () => void this.#refresh())
+  }
+
+  /** The list stays the same while nothing changes: whoever made an index of it need not make it again. */
+  #admit(present: readonly Member[]): void {
+    const [now, before] = [this.#memberships.at(-1)!, this.#memberships.at(-2)]
+    const lists = [before?.members ?? [], now.members, present]
+    const members = [...new Map(lists.flatMap((list) => list.map((member) => [member.node, member] as const))).values()]
+    const text = (list: readonly Member[]) => list.map((member) => Object.values(member).join()).join('\n')
+    if (text(members) !== text(this.#members)) this.#members = members
   }
 
   /** Takes up every epoch that has begun, one after another. */
