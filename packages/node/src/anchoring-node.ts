@@ -33,11 +33,13 @@ import type { Http } from './ports/http.ts'
 import type { Ports } from './ports/ports.ts'
 import { StreamService } from './stream/stream-service.ts'
 import { PostOffice } from './wire/post-office.ts'
+import { type EndOfTurn, TurnSigner } from './wire/turn-signer.ts'
 
 /** How long a caller waits for a placement that is being made. */
 const PLACEMENT_WAIT_MS = 2_000
 
 export type AnchoringNodeOptions = {
+  readonly endOfTurn: EndOfTurn
   /** How service nodes are probed as clients ask; without it they are probed over the overlay alone. */
   readonly http?: Http | undefined
 }
@@ -60,7 +62,7 @@ export class AnchoringNode {
   readonly #door: QuorumDoor
   readonly #active = new Map<string, LoadedToken>()
 
-  constructor(ports: Ports, context: NodeContext, { http }: AnchoringNodeOptions = {}) {
+  constructor(ports: Ports, context: NodeContext, { endOfTurn, http }: AnchoringNodeOptions) {
     this.#ports = ports
     this.#context = context
     this.#post = new PostOffice(ports)
@@ -71,7 +73,7 @@ export class AnchoringNode {
       return token && standings.epochFor(token)
     })
     const door = new QuorumDoor(ports, context)
-    const parts = { post: this.#post, book: this.book, door }
+    const parts = { post: this.#post, book: this.book, door, signer: new TurnSigner(ports, endOfTurn) }
     const election = new ElectionService(ports, context, parts)
     this.health = new HealthService(ports, context, {
       post: this.#post,

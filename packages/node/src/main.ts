@@ -157,7 +157,10 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
   const api = createApi(telemetry)
   let stopRole: () => Promise<void>
   if (isAnchor) {
-    const node = new AnchoringNode(ports, context, { http: httpClient })
+    const node = new AnchoringNode(ports, context, {
+      endOfTurn: setImmediate,
+      http: httpClient,
+    })
     const part = () => ({
       quorum: quorumOf(anchorsOf(members.membership).length),
       isMember: memberOf(members.membership, address) !== undefined,

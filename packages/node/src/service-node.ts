@@ -43,6 +43,7 @@ import type { Ports } from './ports/ports.ts'
 import { EntryDoor } from './stream/entry-door.ts'
 import { RevocationBook } from './stream/revocation-book.ts'
 import { PostOffice } from './wire/post-office.ts'
+import { TurnSigner } from './wire/turn-signer.ts'
 
 /** Instances on one node. */
 const INSTANCE_LIMIT = 10_000
@@ -66,6 +67,7 @@ export class ServiceNode {
   readonly #secrets: Secrets
   readonly #inputs: InputBuffer
   readonly #door: QuorumDoor
+  readonly #signer: TurnSigner
   readonly #queries: QueryService
   readonly #hosted = new Map<Bytes32, HostedInstance>()
   readonly #byToken = new Map<Bytes32, HostedInstance>()
@@ -87,6 +89,7 @@ export class ServiceNode {
     this.#secrets = secrets
     this.#post = new PostOffice(ports)
     this.#door = new QuorumDoor(ports, context)
+    this.#signer = new TurnSigner(ports, endOfTurn)
     const revocations = new RevocationBook(ports.store, ports.identity.crypto.keccak)
     const door = new EntryDoor(ports, context, revocations)
     this.#inputs = new InputBuffer(ports, context, { post: this.#post, door, revocations }, () => this.#pump())
@@ -253,7 +256,13 @@ export class ServiceNode {
 
   async #load(token: string): Promise<HostedInstance> {
     const loaded = await this.#context.tokens.load(parseTokenRef(token))
-    const parts = { post: this.#post, inputs: this.#inputs, secrets: this.#secrets, door: this.#door }
+    const parts = {
+      post: this.#post,
+      inputs: this.#inputs,
+      secrets: this.#secrets,
+      door: this.#door,
+      signer: this.#signer,
+    }
     const hosted = new HostedInstance(this.#ports, this.#context, parts, loaded)
     const key = HOSTED_PREFIX + loaded.instance
     await this.#ports.store.commit([{ key, value: new TextEncoder().encode(formatTokenRef(loaded.ref)) }])

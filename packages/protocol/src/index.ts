@@ -73,6 +73,7 @@ export * from './primitives/domain.ts'
 export * from './primitives/merkle.ts'
 export * from './primitives/quorum.ts'
 export * from './primitives/shape.ts'
+export * from './primitives/shared-signature.ts'
 export {
   address,
   bool,

@@ -27,6 +27,7 @@ import {
   type OutputData,
   placementHash,
   type RootCache,
+  recoverShared,
   reject,
   rootCache,
   SLOutput,
@@ -227,7 +228,7 @@ function majority(answer: Answer, { certified }: Expected, network: Network, cry
       ({ executed }) => executed.instance === instance && executed.n === answer.n && executed.root === answer.stateRoot,
     )
     .map(({ executed, signature }) =>
-      crypto.recover(digestOf(Executed, executed, network.domain, crypto.keccak), signature),
+      recoverShared(digestOf(Executed, executed, network.domain, crypto.keccak), signature, crypto),
     )
   const got = new Set(signers.filter((signer) => signer && replicas.includes(signer))).size
   const needed = Math.floor(replicas.length / 2) + 1

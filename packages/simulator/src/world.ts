@@ -168,11 +168,11 @@ export class World {
     actor.life = life
     const ports = this.#ports(actor, life)
     const broken = (error: unknown) => this.checkers.fail('NO-BUGS', `${actor.name}: ${stackOf(error)}`)
+    const endOfTurn = (run: () => void) => void this.time.at(0, run)
     if (actor.role === 'anchor') {
-      actor.anchor = new AnchoringNode(ports, this.contextFor(actor))
+      actor.anchor = new AnchoringNode(ports, this.contextFor(actor), { endOfTurn })
       actor.anchor.start().catch(broken)
     } else {
-      const endOfTurn = (run: () => void) => void this.time.at(0, run)
       actor.service = new ServiceNode(ports, this.contextFor(actor), { secrets: { get: () => undefined }, endOfTurn })
       actor.service.start().catch(broken)
     }

@@ -31,9 +31,15 @@ import type { LoadedToken, NodeContext } from '../context.ts'
 import type { QuorumDoor } from '../directory/quorum-door.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { PostOffice } from '../wire/post-office.ts'
+import type { TurnSigner } from '../wire/turn-signer.ts'
 import type { RecordBook } from './record-book.ts'
 
-type Parts = { readonly post: PostOffice; readonly book: RecordBook; readonly door: QuorumDoor }
+type Parts = {
+  readonly post: PostOffice
+  readonly book: RecordBook
+  readonly door: QuorumDoor
+  readonly signer: TurnSigner
+}
 type Prepare = { readonly instance: Bytes32; readonly term: bigint; readonly reports: readonly SignedReport[] }
 
 export class ElectionService {
@@ -42,15 +48,17 @@ export class ElectionService {
   readonly #post: PostOffice
   readonly #book: RecordBook
   readonly #door: QuorumDoor
+  readonly #signer: TurnSigner
   /** Whether an executor should still get renewals; all do until health says otherwise. */
   mayRenew: (instance: Bytes32, executor: Address) => boolean = () => true
 
-  constructor(ports: Pick<Ports, 'identity' | 'telemetry'>, context: NodeContext, { post, book, door }: Parts) {
+  constructor(ports: Pick<Ports, 'identity' | 'telemetry'>, context: NodeContext, { post, book, door, signer }: Parts) {
     this.#ports = ports
     this.#context = context
     this.#post = post
     this.#book = book
     this.#door = door
+    this.#signer = signer
     post.on('prepare', (from, message) => this.#prepare(from, message))
     post.on('placement-proposal', (from, message) => this.#vote(from, message))
     post.on('placement', (_, message) => this.#learn(message.certified))
@@ -97,11 +105,8 @@ export class ElectionService {
     this.#book.change(instance, (record, context) => {
       const decision = vote(record, { placement, hash, reports, from }, { home, isServiceNode }, context)
       if (!accepted(decision)) return this.#refuse(from, { instance, about: 'placement-proposal', decision })
-      const signature = this.#sign(Placement, placement)
-      return {
-        record: decision.value.record,
-        perform: () => this.#post.send(from, { type: 'vote', instance, placement: hash, signature }),
-      }
+      const tell = (signature: Hex) => this.#post.send(from, { type: 'vote', instance, placement: hash, signature })
+      return { record: decision.value.record, perform: () => this.#answer(Placement, placement, tell) }
     })
   }
 
@@ -121,11 +126,8 @@ export class ElectionService {
         : ignore('election.executor_drained', { executor: from })
       if (!accepted(decision)) return this.#refuse(from, { instance, about: 'renew-request', decision })
       const { record: next, sign } = decision.value
-      const signature = this.#sign(Renew, sign)
-      return {
-        record: next,
-        perform: () => this.#post.send(from, { type: 'renewed', instance, renew: sign, signature }),
-      }
+      const tell = (signature: Hex) => this.#post.send(from, { type: 'renewed', instance, renew: sign, signature })
+      return { record: next, perform: () => this.#answer(Renew, sign, tell) }
     })
   }
 
@@ -164,6 +166,14 @@ export class ElectionService {
   #verified(token: LoadedToken, reports: readonly SignedReport[], home: Home): readonly VerifiedReport[] {
     const own = reports.filter((signed) => signed.report.instance === token.instance)
     return own.flatMap((signed) => this.verifyReport(token, signed, home) ?? [])
+  }
+
+  /** Signed once the promise is on disk, together with whatever else is signed in this turn. */
+  #answer<T>(type: Struct<T>, value: T, tell: (signature: Hex) => void): void {
+    const digest = digestOf(type, value, this.#context.domain, this.#ports.identity.crypto.keccak)
+    this.#signer
+      .sign(digest)
+      .then(tell, (error) => this.#ports.telemetry.log('error', 'election.not_signed', { error }))
   }
 
   #sign<T>(type: Struct<T>, value: T): Hex {

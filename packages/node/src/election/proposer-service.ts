@@ -18,6 +18,7 @@ import {
   Placement,
   placementHash,
   proposerOf,
+  recoverShared,
   rendezvousOrder,
   type SignedReport,
   saltOf,
@@ -269,9 +270,10 @@ export class ProposerService {
     const attempt = this.#attempts.get(instance)
     const token = this.#watched.get(instance)
     if (!attempt?.placement || !token || attempt.hash !== placement) return
-    const { keccak, recover } = this.#ports.identity.crypto
+    const { crypto } = this.#ports.identity
     const home = this.#parts.door.home(token)
-    const signer = recover(digestOf(Placement, attempt.placement, this.#context.domain, keccak), signature)
+    const digest = digestOf(Placement, attempt.placement, this.#context.domain, crypto.keccak)
+    const signer = recoverShared(digest, signature, crypto)
     if (signer !== from || !home.anchors.includes(from)) return
     attempt.votes.set(from, signature)
     if (attempt.votes.size < home.quorum) return

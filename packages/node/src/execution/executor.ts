@@ -29,6 +29,7 @@ import {
   progressOf,
   propose,
   Release,
+  recoverShared,
   streamOf,
   subsetOf,
   type WireMessage,
@@ -395,8 +396,8 @@ export class Executor {
     if (!flight || flight.proposal.head.hash !== place.entry || !home.anchors.includes(from)) return
     const counted = type === Accept ? flight.proposal.accepts : flight.proposal.held
     if (counted.has(from) || counted.size >= home.quorum) return // a quorum is enough; more would only cost checks
-    const { keccak, recover } = this.#ports.identity.crypto
-    if (recover(digestOf(type, place, this.#context.domain, keccak), signature) !== from) return
+    const { crypto } = this.#ports.identity
+    if (recoverShared(digestOf(type, place, this.#context.domain, crypto.keccak), signature, crypto) !== from) return
     const before = progressOf(flight.proposal, home.quorum).stage
     flight.proposal = add(flight.proposal, from, signature)
     const progress = progressOf(flight.proposal, home.quorum)

@@ -21,6 +21,7 @@ import type { Ports } from '../ports/ports.ts'
 import { ANCHOR, CONTEXT, DOMAIN, INSTANCE, loneToken, NODE } from '../testing/lone-home.ts'
 import { memoryStore, VirtualTime } from '../testing/memory-world.ts'
 import type { PostOffice } from '../wire/post-office.ts'
+import { TurnSigner } from '../wire/turn-signer.ts'
 import { HostedInstance } from './hosted-instance.ts'
 import type { InputBuffer } from './input-buffer.ts'
 
@@ -73,7 +74,13 @@ function machine() {
     sendAll: (_: readonly string[], message: { type: string }) => void sent.push(message),
   } as unknown as PostOffice
   const door = new QuorumDoor(ports, CONTEXT)
-  const parts = { post, inputs: {} as InputBuffer, secrets: { get: () => undefined }, door }
+  const parts = {
+    post,
+    inputs: {} as InputBuffer,
+    secrets: { get: () => undefined },
+    door,
+    signer: new TurnSigner(ports, queueMicrotask),
+  }
   const start = async () => {
     const hosted = new HostedInstance(ports, CONTEXT, parts, loneToken())
     await hosted.start()

@@ -34,6 +34,7 @@ import type { QuorumDoor } from '../directory/quorum-door.ts'
 import { Idleness } from '../dormancy/idleness.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { PostOffice } from '../wire/post-office.ts'
+import type { TurnSigner } from '../wire/turn-signer.ts'
 import { CheckpointKeeper } from './checkpoint-keeper.ts'
 import type { Secrets } from './effect-performer.ts'
 import { Executor, type ReleaseMessage, releasedKey } from './executor.ts'
@@ -49,7 +50,7 @@ const READ_WAIT_MS = 1_000
 /** Home anchors are not asked more often than this whether there is anything newer, however many reads want to know. */
 const SEEK_PAUSE_MS = 20
 
-type Parts = { post: PostOffice; inputs: InputBuffer; secrets: Secrets; door: QuorumDoor }
+type Parts = { post: PostOffice; inputs: InputBuffer; secrets: Secrets; door: QuorumDoor; signer: TurnSigner }
 type Placed = { readonly certified: CertifiedPlacement; readonly hash: Bytes32; expires: bigint }
 /** What an answer rests on: a confirmed position, the term it is served in, and when it was last known to be the newest. */
 export type Readable = {
@@ -97,7 +98,7 @@ export class HostedInstance {
       },
       missing: (from) => this.#ask(from),
     }
-    this.replica = new Replica(ports, context, token, { door: parts.door, events })
+    this.replica = new Replica(ports, context, token, { door: parts.door, signer: parts.signer, events })
   }
 
   async start(): Promise<void> {

@@ -10,6 +10,7 @@ import {
   mayAct,
   type Placement,
   Renew,
+  recoverShared,
   renewalDue,
 } from '@smartlayer/protocol'
 import type { NodeContext } from '../context.ts'
@@ -74,9 +75,10 @@ export class LeaseKeeper {
   count(from: Address, renew: Renew, signature: Hex): boolean {
     const asked = this.#asked
     if (!asked || asked.renew.placement !== renew.placement || asked.renew.expires !== renew.expires) return false
-    const { keccak, recover } = this.#ports.identity.crypto
+    const { crypto } = this.#ports.identity
     if (!this.#home.anchors.includes(from)) return false
-    if (recover(digestOf(Renew, renew, this.#context.domain, keccak), signature) !== from) return false
+    const digest = digestOf(Renew, renew, this.#context.domain, crypto.keccak)
+    if (recoverShared(digest, signature, crypto) !== from) return false
     asked.votes.set(from, signature)
     if (asked.votes.size < this.#home.quorum) return false
     this.#lease = { placement: this.placement, hash: this.hash, expires: renew.expires, asked: asked.asked }

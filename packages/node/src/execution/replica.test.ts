@@ -22,6 +22,7 @@ import { QuorumDoor } from '../directory/quorum-door.ts'
 import type { CallResult, Sandbox } from '../ports/sandbox.ts'
 import { ANCHOR, CONTEXT, DOMAIN, INSTANCE, loneToken, NODE } from '../testing/lone-home.ts'
 import { memoryStore, VirtualTime } from '../testing/memory-world.ts'
+import { TurnSigner } from '../wire/turn-signer.ts'
 import { Replica } from './replica.ts'
 
 const { crypto } = await fastCrypto()
@@ -97,7 +98,11 @@ async function begin(count: number) {
     disputed: nothing,
     missing: (from: bigint) => void missing.push(from),
   }
-  const replica = new Replica(ports, CONTEXT, token, { door: new QuorumDoor(ports, CONTEXT), events })
+  const replica = new Replica(ports, CONTEXT, token, {
+    door: new QuorumDoor(ports, CONTEXT),
+    signer: new TurnSigner(ports, queueMicrotask),
+    events,
+  })
   await replica.start()
   const take = (from: number, to: number) =>
     replica.take(

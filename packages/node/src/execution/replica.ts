@@ -24,6 +24,7 @@ import {
   type JournaledEntry,
   type KeptCheckpoint,
   keptCheckpointShape,
+  recoverShared,
   snapshotOf,
   snapshotRoot,
   stateOf,
@@ -34,6 +35,7 @@ import type { QuorumDoor } from '../directory/quorum-door.ts'
 import { decodeJson, encodeJson } from '../election/record-store.ts'
 import type { Ports } from '../ports/ports.ts'
 import { Serial } from '../serial.ts'
+import type { TurnSigner } from '../wire/turn-signer.ts'
 import { callHandler } from './script-calls.ts'
 
 /** How far behind the last executed entry others may wait; what is further is fetched again later. */
@@ -63,7 +65,7 @@ export type ReplicaEvents = {
   missing(from: bigint): void
 }
 
-type Parts = { readonly door: QuorumDoor; readonly events: ReplicaEvents }
+type Parts = { readonly door: QuorumDoor; readonly signer: TurnSigner; readonly events: ReplicaEvents }
 type ServicePorts = Pick<Ports, 'sandbox' | 'identity' | 'telemetry' | 'store'>
 
 export class Replica {
@@ -71,6 +73,7 @@ export class Replica {
   readonly #ports: ServicePorts
   readonly #context: NodeContext
   readonly #door: QuorumDoor
+  readonly #signer: TurnSigner
   readonly #events: ReplicaEvents
   readonly #serial: Serial
   readonly #waiting = new Map<bigint, { journaled: JournaledEntry; hash: Bytes32 }>()
@@ -84,9 +87,10 @@ export class Replica {
   #disputed = ''
   #checkpoint: JournalCheckpoint | undefined
 
-  constructor(ports: ServicePorts, context: NodeContext, token: LoadedToken, { door, events }: Parts) {
+  constructor(ports: ServicePorts, context: NodeContext, token: LoadedToken, { door, signer, events }: Parts) {
     this.#ports = ports
     this.#door = door
+    this.#signer = signer
     this.#context = context
     this.token = token
     this.#events = events
@@ -128,10 +132,10 @@ export class Replica {
     const isRoot = snapshotRoot(kept.snapshot, this.#ports.identity.crypto.keccak) === root
     if (!isRoot || !accepted(this.#door.checkpoint(this.token, kept.certified))) return false
     return new Promise((resolve) => {
-      this.#serial.run('execute', () => {
+      this.#serial.run('execute', async () => {
         const isFurther = n > this.#head.n
         if (isFurther) {
-          this.#goOnFrom(kept)
+          await this.#goOnFrom(kept)
           this.#write(kept)
         }
         resolve(isFurther)
@@ -139,7 +143,7 @@ export class Replica {
     })
   }
 
-  #goOnFrom({ certified, snapshot }: KeptCheckpoint): void {
+  async #goOnFrom({ certified, snapshot }: KeptCheckpoint): Promise<void> {
     const { term, n, entry, time, root } = certified.checkpoint
     this.#state = stateOf(snapshot)
     this.#head = { term, n, hash: entry }
@@ -147,7 +151,7 @@ export class Replica {
     this.#checkpoint = certified.checkpoint
     this.#states.set(n, { state: this.#state, root, head: this.#head, time })
     for (const waiting of this.#waiting.keys()) if (waiting <= n) this.#waiting.delete(waiting)
-    this.#note(this.#ports.identity.signer.address, this.#signed(this.#head, root))
+    this.#note(this.#ports.identity.signer.address, await this.#signed({ term, n, hash: entry }, root))
     this.#drain()
   }
 
@@ -220,9 +224,10 @@ export class Replica {
 
   /** Counts another replica's root. */
   count(from: Address, { executed, signature }: SignedExecuted): void {
-    const { keccak, recover } = this.#ports.identity.crypto
+    const { crypto } = this.#ports.identity
     if (executed.n + BigInt(ROOTS_KEPT) < this.#head.n || executed.n > this.#head.n + BigInt(ROOTS_KEPT)) return
-    if (recover(digestOf(Executed, executed, this.#context.domain, keccak), signature) !== from) return
+    const digest = digestOf(Executed, executed, this.#context.domain, crypto.keccak)
+    if (recoverShared(digest, signature, crypto) !== from) return
     this.#note(from, { executed, signature })
   }
 
@@ -260,15 +265,15 @@ export class Replica {
     this.#states.set(entry.n, { state: after, root, head: this.#head, time: entry.time })
     this.#states.delete(entry.n - BigInt(ROOTS_KEPT))
     this.#roots.delete(entry.n - BigInt(ROOTS_KEPT))
-    const signed = this.#signed(this.#head, root)
+    const signed = await this.#signed(this.#head, root)
     this.#events.executed(entry, signed)
     this.#note(this.#ports.identity.signer.address, signed)
   }
 
-  #signed({ n, hash }: Head, root: Bytes32): SignedExecuted {
-    const { signer, crypto } = this.#ports.identity
+  async #signed({ n, hash }: Head, root: Bytes32): Promise<SignedExecuted> {
     const executed: Executed = { instance: this.token.instance, n, entry: hash, root }
-    return { executed, signature: signer.sign(digestOf(Executed, executed, this.#context.domain, crypto.keccak)) }
+    const digest = digestOf(Executed, executed, this.#context.domain, this.#ports.identity.crypto.keccak)
+    return { executed, signature: await this.#signer.sign(digest) }
   }
 
   #check({

@@ -16,6 +16,7 @@ import {
   type KeptCheckpoint,
   learnCertificate,
   learnCommit,
+  recoverShared,
   snapshotRoot,
   stateOf,
   type VerifiedRoot,
@@ -131,8 +132,9 @@ export class CheckpointService {
   }
 
   #verified({ executed, signature }: { executed: ExecutedValue; signature: Hex }): VerifiedRoot | undefined {
-    const { keccak, recover } = this.#ports.identity.crypto
-    const node = recover(digestOf(Executed, executed, this.#context.domain, keccak), signature)
+    const { crypto } = this.#ports.identity
+    const digest = digestOf(Executed, executed, this.#context.domain, crypto.keccak)
+    const node = recoverShared(digest, signature, crypto)
     return node && { node, executed }
   }
 

@@ -20,7 +20,6 @@ import {
   formatTokenRef,
   type Head,
   Held,
-  type Hex,
   holdEntry,
   type JournaledEntry,
   learnCertificate,
@@ -39,6 +38,7 @@ import type { Ports } from '../ports/ports.ts'
 import type { Write } from '../ports/store.ts'
 import type { StreamService } from '../stream/stream-service.ts'
 import type { PostOffice } from '../wire/post-office.ts'
+import type { TurnSigner } from '../wire/turn-signer.ts'
 import { CheckpointService } from './checkpoint-service.ts'
 import type { EntryStore } from './entry-store.ts'
 
@@ -50,7 +50,14 @@ const PAGE_BODIES = 300_000
 const ASKED_LIMIT = 10_000
 
 type ServicePorts = Pick<Ports, 'store' | 'identity' | 'telemetry' | 'clock'>
-type Parts = { post: PostOffice; book: RecordBook; door: QuorumDoor; entries: EntryStore; streams: StreamService }
+type Parts = {
+  post: PostOffice
+  book: RecordBook
+  door: QuorumDoor
+  entries: EntryStore
+  streams: StreamService
+  signer: TurnSigner
+}
 type Proposed = { proposed: JournaledEntry; placement: CertifiedPlacement; predecessor: Certificate | undefined }
 
 export class JournalService {
@@ -120,12 +127,7 @@ export class JournalService {
       const decision = acceptEntry(known, proposal, { previousTime }, context)
       if (!accepted(decision)) return this.#refuse(from, { instance, about: 'proposal', decision })
       const { record: next, sign: place } = decision.value
-      const signature = this.#sign(Accept, place)
-      return {
-        record: next,
-        writes,
-        perform: () => this.#parts.post.send(from, { type: 'accepted', place, signature }),
-      }
+      return { record: next, writes, perform: () => this.#answer(from, 'accepted', place) }
     })
   }
 
@@ -236,8 +238,7 @@ export class JournalService {
       if (!accepted(decision)) return this.#refuse(from, { instance, about: 'certificate', decision })
       const { record: next, sign: place } = decision.value
       const writes = [this.#entries.entryWrite({ ...journaled, certificate }, checked.value.head.hash, tip.cursors)]
-      const signature = this.#sign(Held, place)
-      return { record: next, writes, perform: () => this.#parts.post.send(from, { type: 'held', place, signature }) }
+      return { record: next, writes, perform: () => this.#answer(from, 'held', place) }
     })
   }
 
@@ -402,9 +403,14 @@ export class JournalService {
     return [...keepers]
   }
 
-  #sign(type: typeof Accept | typeof Held, place: Place): Hex {
-    const { signer, crypto } = this.#ports.identity
-    return signer.sign(digestOf(type, place, this.#context.domain, crypto.keccak))
+  /** Signed once the promise is on disk, together with whatever else is signed in this turn. */
+  #answer(to: Address, type: 'accepted' | 'held', place: Place): void {
+    const { keccak } = this.#ports.identity.crypto
+    const digest = digestOf(type === 'accepted' ? Accept : Held, place, this.#context.domain, keccak)
+    this.#parts.signer.sign(digest).then(
+      (signature) => this.#parts.post.send(to, { type, place, signature }),
+      (error) => this.#ports.telemetry.log('error', 'journal.not_signed', { instance: place.instance, error }),
+    )
   }
 
   #refuse(

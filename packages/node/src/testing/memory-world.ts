@@ -146,13 +146,14 @@ export class MemoryWorld {
     }
     this.addresses = this.#membership.members.map(({ node }) => node)
     this.token = this.#loadedToken()
+    const endOfTurn = (run: () => void) => void this.time.at(0, run)
     keys.forEach((key, i) => {
       const ports = this.#ports(key)
-      if (i < anchorCount) this.anchors.push(new AnchoringNode(ports, this.#context(), { http }))
+      if (i < anchorCount) this.anchors.push(new AnchoringNode(ports, this.#context(), { endOfTurn, http }))
       else {
         const options = {
           secrets: { get: () => undefined },
-          endOfTurn: (run: () => void) => void this.time.at(0, run),
+          endOfTurn,
           capacity: capacity?.(ports.identity.signer.address),
         }
         this.services.push(new ServiceNode(ports, this.#context(), options))

@@ -6,7 +6,17 @@ import type { Membership } from '../directory/membership.ts'
 import { HOME_LIMIT } from '../directory/parameters.ts'
 import { SealingKey } from '../execution/messages.ts'
 import { Executed } from '../journal/messages.ts'
-import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
+import {
+  integer,
+  listOf,
+  oneOf,
+  optional,
+  record,
+  type ShapeOf,
+  sharedSignature,
+  signature,
+  text,
+} from '../primitives/shape.ts'
 import { address, bool, bytes, bytes32, uint } from '../primitives/struct.ts'
 import { BODY_LIMIT, streamItemShape } from '../stream/item.ts'
 import { certifiedCheckpointShape, certifiedReceiptShape } from '../stream/messages.ts'
@@ -145,7 +155,7 @@ export const actionRequestShape = record({
 export type ActionRequest = ShapeOf<typeof actionRequestShape>
 
 /** A replica's signed root at the position an answer was computed from. */
-export const signedRootShape = record({ executed: Executed, signature })
+export const signedRootShape = record({ executed: Executed, signature: sharedSignature })
 export type SignedRoot = ShapeOf<typeof signedRootShape>
 
 /**

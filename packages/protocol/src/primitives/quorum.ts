@@ -1,6 +1,7 @@
 /** Quorums: how many of a known set signed one digest, each counted once. */
 import type { Address, Hex } from './bytes.ts'
 import type { Crypto } from './crypto.ts'
+import { recoverShared } from './shared-signature.ts'
 
 /** The distinct members whose valid signatures over `digest` are among `signatures`. */
 export function signersAmong(
@@ -10,7 +11,7 @@ export function signersAmong(
 ): readonly Address[] {
   const signers = new Set<Address>()
   for (const signature of signatures.slice(0, 2 * members.length)) {
-    const signer = crypto.recover(digest, signature)
+    const signer = recoverShared(digest, signature, crypto)
     if (signer && members.includes(signer)) signers.add(signer)
   }
   return [...signers]

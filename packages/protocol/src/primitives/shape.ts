@@ -1,6 +1,8 @@
 /** Parsers of unsigned shapes: how signed messages are packed for the wire and the store, with limits. */
+
 import { SmartLayerError } from '../errors/smart-layer-error.ts'
 import { type Hex, isHex } from './bytes.ts'
+import { isSharedLength } from './shared-signature.ts'
 
 /** Reads and writes one shape as JSON. `parse` throws `message.malformed` with the path of what is wrong. */
 export type Shape<T> = { parse(input: unknown, at: string): T; toJson(value: T): unknown }
@@ -79,6 +81,18 @@ export function text(limit: number): Shape<string> {
 export const signature: Shape<Hex> = {
   parse: (input, at) => (isHex(input, 65) ? input : malformed(at, 'a 65-byte signature')),
   toJson: (value) => value,
+}
+
+/** A signature of a digest alone, or shared with others (`shared-signature.ts`). */
+export const sharedSignature: Shape<Hex> = {
+  parse: (input, at) => (isSharedHex(input) ? input : malformed(at, 'a signature of 65 bytes, or a shared one')),
+  toJson: (value) => value,
+}
+
+function isSharedHex(input: unknown): input is Hex {
+  if (typeof input !== 'string') return false
+  const bytes = (input.length - 2) / 2
+  return isSharedLength(bytes) && isHex(input, bytes)
 }
 
 /** A whole number from `low` to `high` as a JSON number. */

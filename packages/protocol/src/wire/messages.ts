@@ -18,7 +18,17 @@ import {
 } from '../health/messages.ts'
 import { JournalCheckpoint } from '../journal/checkpoint.ts'
 import { Accept, Executed, Held } from '../journal/messages.ts'
-import { integer, listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
+import {
+  integer,
+  listOf,
+  oneOf,
+  optional,
+  record,
+  type ShapeOf,
+  sharedSignature,
+  signature,
+  text,
+} from '../primitives/shape.ts'
 import { address, bool, bytes32, uint } from '../primitives/struct.ts'
 import { BODY_LIMIT, streamItemShape } from '../stream/item.ts'
 import { certifiedCheckpointShape, certifiedReceiptShape, Receipt, StreamCheckpoint } from '../stream/messages.ts'
@@ -64,7 +74,7 @@ export type SealedRecordMessage = ShapeOf<typeof sealedRecordShape>
 
 /** What the network itself keeps of an instance comes on top of what its script may keep. */
 const snapshot = text(2 * STATE_LIMIT)
-const signedExecutedShape = record({ executed: Executed, signature })
+const signedExecutedShape = record({ executed: Executed, signature: sharedSignature })
 const certifiedJournalCheckpointShape = record({
   checkpoint: JournalCheckpoint,
   signatures: listOf(signature, HOME_LIMIT),
@@ -94,10 +104,10 @@ export const wireShape = oneOf('type', {
   // `leasedUntil` is a hint, not a promise: when the last lease ends that this anchor voted for (0: none runs).
   report: record({ signed: signedReportShape, leasedUntil: uint(64) }),
   'placement-proposal': record({ placement: Placement, reports: signedReportsShape }),
-  vote: record({ instance: bytes32, placement: bytes32, signature }),
+  vote: record({ instance: bytes32, placement: bytes32, signature: sharedSignature }),
   placement: record({ token: text(TOKEN_TEXT_LIMIT), certified: certifiedPlacementShape }),
   'renew-request': record({ instance: bytes32, renew: Renew }),
-  renewed: record({ instance: bytes32, renew: Renew, signature }),
+  renewed: record({ instance: bytes32, renew: Renew, signature: sharedSignature }),
   lease: record({ instance: bytes32, certified: certifiedRenewalShape }),
   release: record({ instance: bytes32, release: Release, signature }),
   // Dormancy: the executor gave its lease back at a checkpoint; replicas in use say so; what wakes a sleeper.
@@ -135,11 +145,11 @@ export const wireShape = oneOf('type', {
     placement: certifiedPlacementShape,
     predecessor: optional(certificateShape),
   }),
-  accepted: record({ place: Accept, signature }),
+  accepted: record({ place: Accept, signature: sharedSignature }),
   certificate: record({ certificate: certificateShape }),
-  held: record({ place: Held, signature }),
+  held: record({ place: Held, signature: sharedSignature }),
   committed: record({ journaled: journaledEntryShape, proof: commitProofShape }),
-  executed: record({ executed: Executed, signature }),
+  executed: record({ executed: Executed, signature: sharedSignature }),
   // Checkpoints of a journal: offered with the roots that a majority of the replicas signed, endorsed by home anchors.
   'journal-offer': record({ snapshot, roots: listOf(signedExecutedShape, HOME_LIMIT) }),
   'journal-endorsed': record({ checkpoint: JournalCheckpoint, signature }),

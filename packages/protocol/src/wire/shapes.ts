@@ -3,7 +3,7 @@ import { Action, Grant, GrantCheck } from '../access/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
 import { Placement, Renew, Report } from '../election/messages.ts'
 import { Entry } from '../journal/messages.ts'
-import { listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
+import { listOf, oneOf, optional, record, type ShapeOf, sharedSignature, signature, text } from '../primitives/shape.ts'
 import { BODY_LIMIT, streamItemShape } from '../stream/item.ts'
 
 const HOME_LIMIT = 31
@@ -12,7 +12,7 @@ export const PUBLISH_LIMIT = 64
 /** Longest CAIP-19 token id. */
 export const TOKEN_TEXT_LIMIT = 200
 
-const signatures = listOf(signature, HOME_LIMIT)
+const signatures = listOf(sharedSignature, HOME_LIMIT)
 const body = text(BODY_LIMIT)
 
 export const certificateShape = record({ entry: Entry, accepts: signatures })
