@@ -15,7 +15,7 @@ import {
   writeDurably,
 } from '@smartlayer/cli'
 import { fastCrypto } from '@smartlayer/node'
-import { type Address, formatTokenRef, type Hex, type Signer, serviceNodesOf } from '@smartlayer/protocol'
+import { type Address, formatTerm, formatTokenRef, type Hex, type Signer, serviceNodesOf } from '@smartlayer/protocol'
 import { connect, readMembers, resolve, type SmartLayer } from '@smartlayer/sdk/server'
 import { Airline } from './airline.ts'
 import { Consent } from './consent.ts'
@@ -167,7 +167,7 @@ async function startSites(network: LocalNetwork, progress: LocalNetworkOptions['
   await rental.api.listen({ host: '127.0.0.1', port: layout.rentalPort })
   // Asking where the ticket lives activates it, so that there is something to watch from the start.
   const { certified } = await resolve(asRental.site, token)
-  progress('instance', `${certified.placement.replicas.length} replicas, term ${certified.placement.term}`)
+  progress('instance', `${certified.placement.replicas.length} replicas, term ${formatTerm(certified.placement.term)}`)
   progress('sites', 'airline, hotel, car rental, consent')
   return new FlightDemo({
     network,

@@ -1,4 +1,5 @@
 /** The panels of the Control Room, each a plain view of the snapshot. */
+import { formatTerm } from '@smartlayer/protocol'
 import { type HealthSummary, healthOf } from './health.ts'
 import { nameOf, type SnapshotView, short, tokensOf } from './model.ts'
 import { type StreamSummary, streamsOf } from './streams.ts'
@@ -35,7 +36,8 @@ export function Tokens({ view }: Props) {
         <article key={token}>
           <h3>{token}</h3>
           <p>
-            term {term} · executor <b>{nameOf(view, executor)}</b> · elected by {nameOf(view, proposer)}
+            term {formatTerm(BigInt(term))} · executor <b>{nameOf(view, executor)}</b> · elected by{' '}
+            {nameOf(view, proposer)}
           </p>
           <div class="scroll">
             <table>
@@ -213,7 +215,7 @@ export function Events({ view }: Props) {
                 .filter(([key]) =>
                   ['n', 'term', 'sequence', 'uid', 'root', 'end', 'reason', 'code', 'executor'].includes(key),
                 )
-                .map(([key, value]) => `${key} ${String(value).length > 20 ? short(String(value)) : value}`)
+                .map(([key, value]) => `${key} ${shownFact(key, String(value))}`)
                 .join(' · ')}
             </small>
           </li>
@@ -221,4 +223,9 @@ export function Events({ view }: Props) {
       </ol>
     </section>
   )
+}
+
+function shownFact(key: string, value: string): string {
+  if (key === 'term' && /^\d{1,20}$/.test(value)) return formatTerm(BigInt(value))
+  return value.length > 20 ? short(value) : value
 }

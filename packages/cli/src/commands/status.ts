@@ -1,5 +1,5 @@
 /** `sl status`: what every node of a network says of itself. */
-import { type NodeStatus, SmartLayerError, statusShape } from '@smartlayer/protocol'
+import { formatTerm, type NodeStatus, SmartLayerError, statusShape } from '@smartlayer/protocol'
 import type { Command } from 'commander'
 import { type NodePlace, nodesOf, readNode } from '../command-line/connection.ts'
 import { define } from '../command-line/options.ts'
@@ -46,7 +46,7 @@ function tokenLines(nodes: readonly Seen[]): readonly string[] {
       printable(instance.token),
       name,
       instance.executor === status?.node ? 'executor' : 'replica',
-      String(instance.term),
+      formatTerm(instance.term),
       String(instance.confirmed ?? '–'),
       instance.stateRoot?.slice(0, 10) ?? '–',
       instance.disputed ? `disputed: ${printable(instance.disputed)}` : '',
