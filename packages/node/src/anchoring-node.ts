@@ -24,6 +24,7 @@ import { RecordBook } from './election/record-book.ts'
 import { RootBoard } from './execution/root-board.ts'
 import { HealthService } from './health/health-service.ts'
 import { JournalService } from './journal/journal-service.ts'
+import { LifecycleService } from './lifecycle/lifecycle-service.ts'
 import type { Http } from './ports/http.ts'
 import type { Ports } from './ports/ports.ts'
 import { StreamService } from './stream/stream-service.ts'
@@ -40,6 +41,7 @@ export class AnchoringNode {
   readonly roots: RootBoard
   readonly book: RecordBook
   readonly health: HealthService
+  readonly lifecycle: LifecycleService
   readonly #ports: Ports
   readonly #context: NodeContext
   readonly #post: PostOffice
@@ -80,6 +82,11 @@ export class AnchoringNode {
       taken: (tokens) => void this.#takeUp(tokens),
     })
     this.journals = new JournalService(ports, context, { ...parts, streams: this.streams })
+    this.lifecycle = new LifecycleService(ports, context, {
+      ...parts,
+      journals: this.journals,
+      activate: (text) => this.#activate(text),
+    })
     this.roots = new RootBoard(this.#post)
     this.#grants = new GrantService(ports, context)
     this.#post.on('activate', (_, { token }) => {

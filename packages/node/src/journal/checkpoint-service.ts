@@ -4,6 +4,8 @@ import {
   type AnchorRecord,
   accepted,
   type Bytes32,
+  beginIncarnation,
+  type CertifiedEntry,
   type CertifiedJournalCheckpoint,
   type JournalCheckpoint as Checkpoint,
   digestOf,
@@ -12,6 +14,8 @@ import {
   endorse,
   epochOfTerm,
   type Hex,
+  headOfCheckpoint,
+  isOfLaterIncarnation,
   JournalCheckpoint,
   type KeptCheckpoint,
   learnCertificate,
@@ -50,7 +54,7 @@ export class CheckpointService {
     this.#parts = parts
     parts.post.on('journal-offer', (from, offer) => this.#endorse(from, offer))
     parts.post.on('journal-checkpoint', (_, { certified }) => this.#keep(certified))
-    parts.post.on('journal-snapshot', (_, { kept }) => this.#install(kept))
+    parts.post.on('journal-snapshot', (_, { kept }) => this.install(kept))
   }
 
   /** Tells where to go on to who asks for entries that were cut. True when they were. */
@@ -106,22 +110,45 @@ export class CheckpointService {
   }
 
   /** Who is behind a checkpoint goes on from its state; what led there is not needed any more. */
-  #install(kept: KeptCheckpoint): void {
-    const { instance } = kept.certified.checkpoint
+  install(kept: KeptCheckpoint): void {
+    const { instance, incarnation } = kept.certified.checkpoint
     const token = this.#context.tokens.byInstance(instance)
     if (!token || !this.#holds(token, kept)) return
-    this.#parts.book.change(instance, (record) => this.#installed(token, record, kept))
+    this.#parts.book.change(instance, (record) =>
+      isOfLaterIncarnation(incarnation, record)
+        ? this.#begun(token, record, kept)
+        : this.#installed(token, record, kept),
+    )
   }
 
-  #installed(token: LoadedToken, record: AnchorRecord, { certificate, ...kept }: KeptCheckpoint): Change | undefined {
-    const { term, n, entry } = kept.certified.checkpoint
-    if (n <= record.committed.n) return undefined
-    const { entries, door } = this.#parts
-    const known = certificate && door.certificate(token, certificate, record)
-    const proven = known && accepted(known) && known.value.head.hash === entry ? known.value : undefined
-    const learned = proven ? learnCertificate(record, proven) : record
-    const write = entries.checkpointWrite({ ...kept, certificate: proven && certificate } as KeptCheckpoint)
-    return { record: learnCommit(learned, { term, n, hash: entry }), writes: [write] }
+  /** The state of a later incarnation takes the place of the whole journal that was here. */
+  #begun(token: LoadedToken, record: AnchorRecord, kept: KeptCheckpoint): Change {
+    const { entries } = this.#parts
+    const { instance } = token
+    const next = beginIncarnation(record, kept.certified)
+    const drop = next.certified ? [] : entries.dropWrites(instance)
+    const writes = [...drop, entries.checkpointWrite(this.#proven(token, record, kept).kept)]
+    return { record: next, writes }
+  }
+
+  #installed(token: LoadedToken, record: AnchorRecord, offered: KeptCheckpoint): Change | undefined {
+    const head = headOfCheckpoint(offered.certified.checkpoint)
+    if (head.n <= record.committed.n) return undefined
+    const { kept, certified } = this.#proven(token, record, offered)
+    const learned = certified ? learnCertificate(record, certified) : record
+    return { record: learnCommit(learned, head), writes: [this.#parts.entries.checkpointWrite(kept)] }
+  }
+
+  /** What is kept of a checkpoint: its certificate only when that holds. */
+  #proven(
+    token: LoadedToken,
+    record: AnchorRecord,
+    { certificate, ...rest }: KeptCheckpoint,
+  ): { readonly kept: KeptCheckpoint; readonly certified: CertifiedEntry | undefined } {
+    const known = certificate && this.#parts.door.certificate(token, certificate, record)
+    const isOfIt = known && accepted(known) && known.value.head.hash === rest.certified.checkpoint.entry
+    const certified = isOfIt ? known.value : undefined
+    return { kept: { ...rest, certificate: certified && certificate }, certified }
   }
 
   #holds(token: LoadedToken, { certified, snapshot }: KeptCheckpoint): boolean {

@@ -39,7 +39,10 @@ test('a stream keeps what its issuer declares, and the longest of what is declar
     Object.keys(issuers).map((issuer) => [issuer, { issuer, wake: false, schema: status }]),
   )
   const declared = { issuers, inputs, actions: {}, effects: {}, outside: {} } as unknown as Declaration
-  const rules = typeRules({ contract: AIRLINE, chainId: 1n, scriptHash: by.lane, declaration: declared }, keccak)
+  const rules = typeRules(
+    { contract: AIRLINE, chainId: 1n, scriptHash: by.lane, declaration: declared, owner: AIRLINE },
+    keccak,
+  )
   expect(rules.inputs).toMatchObject({
     airline: { lane: by.lane, retention: { keep: 'days', days: 90 } },
     again: { retention: { keep: 'days', days: 90 } },

@@ -26,15 +26,18 @@ export type LoadedScript = {
   readonly chainId: bigint
   readonly scriptHash: Bytes32
   readonly declaration: Declaration
+  /** The owner of the contract, who signed the script. */
+  readonly owner: Address
 }
 
 export function typeRules(
-  { contract, chainId, scriptHash, declaration }: LoadedScript,
+  { contract, chainId, scriptHash, declaration, owner }: LoadedScript,
   keccak: Hasher,
 ): Omit<TokenRules, 'token'> {
   return {
     tokenType: tokenTypeOf({ chainId, contract }, keccak),
     scriptHash,
+    owner,
     inputs: mapped(declaration.inputs, ({ issuer }) => {
       const { address, lane } = declaration.issuers[issuer]!
       return { issuer: address, lane: laneOf(lane, keccak), retention: retentionOf(declaration, { address, lane }) }

@@ -160,6 +160,8 @@ export const answerShape = record({
   stateRoot: bytes32,
   asOf: uint(64),
   stale: bool,
+  /** The instance ended: this is what it last said. A hint; the journal holds the entry that ended it. */
+  ended: optional(record({ reason: oneOfText('expired', 'retired'), time: text(20) })),
   roots: listOf(signedRootShape, 31),
   /** What vouches for the node's code: always this text until nodes carry enclave evidence. */
   evidence: text(64),

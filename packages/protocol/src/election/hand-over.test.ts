@@ -30,6 +30,7 @@ const answer = (leases: readonly VotedLease[]): SealedRecord => ({
   placement: undefined,
   leases,
   certified: undefined,
+  restored: undefined,
 })
 
 function sealed(standing: HomeStanding, epoch: bigint): HomeStanding {
