@@ -95,6 +95,8 @@ export type WorldOptions = {
   readonly http?: Http
   /** Which network it is: its registry. */
   readonly registry?: Address
+  /** Where clients reach a node. */
+  readonly apiOf?: (node: number) => string
   /** When the instance expires. */
   readonly expiry?: Expiry
   /** Where the virtual clock stands at first, in ms. */
@@ -152,7 +154,7 @@ export class MemoryWorld {
         role: i < anchorCount ? 'anchor' : 'service',
         transportKey: ZERO_32,
         overlay: '',
-        api: `http://node-${i}.test`,
+        api: options.apiOf?.(i) ?? `http://node-${i}.test`,
         operator: ZERO_32,
         platform: ZERO_32,
         stake: 1n,

@@ -12,6 +12,7 @@ import { BODY_LIMIT, streamItemShape } from '../stream/item.ts'
 import { certifiedCheckpointShape, certifiedReceiptShape } from '../stream/messages.ts'
 import {
   attestedGrantShape,
+  certifiedJournalCheckpointShape,
   certifiedPlacementShape,
   certifiedRenewalShape,
   commitProofShape,
@@ -172,11 +173,15 @@ export type Answer = ShapeOf<typeof answerShape>
 export const grantRequestShape = record({ grant: attestedGrantShape })
 export type GrantRequest = ShapeOf<typeof grantRequestShape>
 
-/** GET /v1/instances/:instance/journal: committed entries in order; `proof` commits the last of them. */
+/**
+ * GET /v1/instances/:instance/journal: committed entries in order; `proof` commits the last of them. What is before the newest
+ * checkpoint may be cut.
+ */
 export const journalPageShape = record({
   instance: bytes32,
   entries: listOf(journaledEntryShape, PAGE_LIMIT),
   proof: optional(commitProofShape),
+  checkpoint: optional(certifiedJournalCheckpointShape),
 })
 export type JournalPage = ShapeOf<typeof journalPageShape>
 

@@ -50,6 +50,8 @@ export type ProvenArchive = {
   readonly base: { readonly checkpoint: JournalCheckpoint; readonly state: InstanceState } | undefined
   /** The last committed entry. */
   readonly head: Head
+  /** Every place that it proves, from the checkpoint on. */
+  readonly places: readonly Head[]
   /** Nothing can have been committed after it: the instance ended there. */
   readonly isFinal: boolean
 }
@@ -99,7 +101,8 @@ export function checkArchive(archive: Archive, homeOf: HomeOf, door: Door): Verd
     instance,
     incarnation: archive.entries.at(-1)?.entry.incarnation ?? base.value?.checkpoint.incarnation ?? 0n,
     base: base.value,
-    head: chain.value,
+    head: chain.value.at(-1)!,
+    places: chain.value,
     isFinal: endsIt(archive, base.value?.state),
   })
 }
@@ -139,19 +142,21 @@ function checkChain(
   { instance, from }: { instance: Bytes32; from: Head },
   homeOf: HomeOf,
   door: Door,
-): Verdict<Head> {
+): Verdict<readonly Head[]> {
+  const places = [from]
   let head = from
   for (const { entry } of entries) {
     if (entry.instance !== instance || entry.n !== head.n + 1n || entry.previous !== head.hash)
       return broken(`entry ${entry.n} does not follow the one before it`)
     head = { term: entry.term, n: entry.n, hash: entryHash(entry, door.domain, door.crypto.keccak) }
+    places.push(head)
   }
-  if (entries.length === 0) return accept(head)
+  if (entries.length === 0) return accept(places)
   const home = homeOf(epochOfTerm(head.term))
   if (!home) return unknownHome(epochOfTerm(head.term))
   const committed = proof ? checkCommit(proof as CommitProof, home, door) : broken('nothing commits its last entry')
   if (!accepted(committed)) return committed
-  return committed.value.hash === head.hash ? committed : broken('its proof commits another entry')
+  return committed.value.hash === head.hash ? accept(places) : broken('its proof commits another entry')
 }
 
 function checkPlaced({ placement, kept }: Archive, instance: Bytes32, homeOf: HomeOf, door: Door): Verdict<undefined> {

@@ -53,6 +53,12 @@ export const lifecycleErrors = {
       `Nobody can prove that nothing was committed after entry ${f.n}, because its home anchors lost what they knew.`,
     'Let the owner of the contract restore it in its next incarnation (--key).',
   ),
+  'restore.forked': entry<{ n: bigint }>(
+    'denied',
+    (f) =>
+      `This anchor stands at an entry ${f.n} that the archive does not have: the instance was begun anew, or it lags.`,
+    'Let the owner of the contract restore it in its next incarnation (--key); what was begun anew is dropped.',
+  ),
   'restore.elsewhere': entry<{ network: string }>(
     'denied',
     (f) => `The archive comes from network ${f.network}, whose signatures do not count here.`,

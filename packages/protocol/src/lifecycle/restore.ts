@@ -1,6 +1,6 @@
 /** When a home anchor takes an instance from an archive, and in which incarnation it goes on. */
 import type { AnchorRecord } from '../election/record.ts'
-import type { JournalCheckpoint } from '../journal/messages.ts'
+import type { Head, JournalCheckpoint } from '../journal/messages.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
 import type { ProvenArchive } from './archive.ts'
@@ -16,15 +16,16 @@ export type RestoreStep =
   | { readonly step: 'endorse'; readonly checkpoint: JournalCheckpoint }
 
 /** How far an anchor knows the journal, committed or not. */
-export function knownPlace(record: AnchorRecord): bigint {
-  const reported = reportedHead(record).n
-  return reported > record.committed.n ? reported : record.committed.n
+export function knownPlace(record: AnchorRecord): Head {
+  const reported = reportedHead(record)
+  return reported.n > record.committed.n ? reported : record.committed
 }
 
 /**
- * Without the owner's word an anchor takes only what is certified on its own network, and in the same incarnation. It must know
- * something of the instance itself, or the archive must end it: an anchor that lost everything cannot tell whether more was
- * committed, and to go on at a place that was taken before would use its effects' ids twice.
+ * Without the owner's word an anchor takes only what is certified on its own network, and in the same incarnation. Where it stands
+ * itself must be a place of the archive, or the archive must end the instance: an anchor that lost everything cannot tell whether
+ * more was committed, and to go on at a place that was taken before would use its effects' ids twice. Terms prove no memory: an
+ * anchor that lost everything may have taken part in elections since.
  */
 export function judgeRestore(
   record: AnchorRecord,
@@ -37,11 +38,15 @@ export function judgeRestore(
   if (proven.incarnation < record.incarnation)
     return ignore('restore.incarnation', { offered: proven.incarnation, known: record.incarnation })
   const known = knownPlace(record)
-  if (known > proven.head.n) return ignore('restore.behind', { known, offered: proven.head.n })
-  const isBlank = record.term === 0n && known === 0n
-  if (isBlank && !proven.isFinal)
-    return ignore('restore.incomplete', { n: proven.head.n, incarnation: proven.incarnation + 1n })
-  return accept({ step: 'learn' })
+  if (known.n > proven.head.n) return ignore('restore.behind', { known: known.n, offered: proven.head.n })
+  if (known.n > 0n && isElsewhere(known, proven)) return ignore('restore.forked', { n: known.n })
+  if (known.n > 0n || proven.isFinal) return accept({ step: 'learn' })
+  return ignore('restore.incomplete', { n: proven.head.n, incarnation: proven.incarnation + 1n })
+}
+
+/** The anchor stands at another entry than the archive has at this place, or so far back that the archive cannot tell. */
+function isElsewhere(known: Head, { places }: ProvenArchive): boolean {
+  return !places.some(({ n, hash }) => n === known.n && hash === known.hash)
 }
 
 export type RestoreTerms = {
@@ -81,8 +86,8 @@ function judgeOrder(
   const lived = livedIn(record, proven)
   if (statement.incarnation <= lived || statement.incarnation < record.incarnation)
     return ignore('restore.incarnation', { offered: statement.incarnation, known: lived })
-  if (!isNative && known > 0n) return ignore('restore.occupied', { n: known })
-  if (known > checkpoint.n) return ignore('restore.behind', { known, offered: checkpoint.n })
+  if (!isNative && known.n > 0n) return ignore('restore.occupied', { n: known.n })
+  if (known.n > checkpoint.n) return ignore('restore.behind', { known: known.n, offered: checkpoint.n })
   // Terms of another network mean nothing here: the place is below all terms of this one.
   const term = isNative ? checkpoint.term : 0n
   return accept({ step: 'endorse', checkpoint: { ...checkpoint, incarnation: statement.incarnation, term, homeEpoch } })
