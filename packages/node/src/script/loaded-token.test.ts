@@ -49,3 +49,14 @@ test('a stream keeps what its issuer declares, and the longest of what is declar
     gates: { retention: { keep: 'latest' } },
   })
 })
+
+test.each([
+  [undefined, undefined],
+  [{ at: 5 }, { by: 'time', at: 5n }],
+  [{ ttlS: 60 }, { by: 'age', afterMs: 60_000n }],
+  [{ state: 'validUntil' }, { by: 'state', member: 'validUntil' }],
+])('what a declaration says of expiry is what the rules know: %o', (expiry, rule) => {
+  const declared = { issuers: {}, inputs: {}, actions: {}, effects: {}, outside: {}, expiry } as unknown as Declaration
+  const script = { contract: AIRLINE, chainId: 1n, scriptHash: by.lane, declaration: declared, owner: AIRLINE }
+  expect(typeRules(script, keccak)).toMatchObject({ expiry: rule, owner: AIRLINE })
+})
