@@ -82,6 +82,7 @@ export class AnchoringNode {
       taken: (tokens) => void this.#takeUp(tokens),
     })
     this.journals = new JournalService(ports, context, { ...parts, streams: this.streams })
+    election.placed = (record) => this.journals.catchUp(record)
     this.lifecycle = new LifecycleService(ports, context, {
       ...parts,
       journals: this.journals,

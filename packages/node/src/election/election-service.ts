@@ -1,6 +1,7 @@
 /** A home anchor's part in elections: it reports, votes, renews and takes releases, for every instance it is home of. */
 import {
   type Address,
+  type AnchorRecord,
   accepted,
   type Bytes32,
   digestOf,
@@ -45,6 +46,8 @@ export class ElectionService {
   readonly #door: QuorumDoor
   /** Whether an executor should still get renewals; all do until health says otherwise. */
   mayRenew: (instance: Bytes32, executor: Address) => boolean = () => true
+  /** What a record says after a placement was seen. */
+  placed: (record: AnchorRecord) => void = () => {}
 
   constructor(ports: Pick<Ports, 'identity' | 'telemetry'>, context: NodeContext, { post, book, door }: Parts) {
     this.#ports = ports
@@ -112,7 +115,10 @@ export class ElectionService {
     const token = this.#context.tokens.byInstance(instance)
     const checked = token && this.#door.placement(token, certified)
     if (!checked || !accepted(checked)) return
-    this.#book.change(instance, (record) => ({ record: learnPlacement(record, certified, checked.value) }))
+    this.#book.change(instance, (record) => {
+      const next = learnPlacement(record, certified, checked.value)
+      return { record: next, perform: () => this.placed(next) }
+    })
   }
 
   #renew(from: Address, { instance, renew: request }: { instance: Bytes32; renew: Renew }): void {

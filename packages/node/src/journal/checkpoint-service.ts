@@ -33,6 +33,8 @@ import type { EntryStore } from './entry-store.ts'
 
 /** Offers of which the snapshot is kept until the checkpoint is certified; one per instance. */
 const OFFER_LIMIT = 256
+/** Entries after the checkpoint of a later incarnation that are asked for at once; others follow as they are missed. */
+const FOLLOWING = 64
 
 type Offer = { readonly snapshot: string; readonly roots: readonly { executed: ExecutedValue; signature: Hex }[] }
 type Parts = {
@@ -54,7 +56,7 @@ export class CheckpointService {
     this.#parts = parts
     parts.post.on('journal-offer', (from, offer) => this.#endorse(from, offer))
     parts.post.on('journal-checkpoint', (_, { certified }) => this.#keep(certified))
-    parts.post.on('journal-snapshot', (_, { kept }) => this.install(kept))
+    parts.post.on('journal-snapshot', (from, { kept }) => this.install(kept, from))
   }
 
   /** Tells where to go on to who asks for entries that were cut. True when they were. */
@@ -110,25 +112,26 @@ export class CheckpointService {
   }
 
   /** Who is behind a checkpoint goes on from its state; what led there is not needed any more. */
-  install(kept: KeptCheckpoint): void {
+  install(kept: KeptCheckpoint, from?: Address): void {
     const { instance, incarnation } = kept.certified.checkpoint
     const token = this.#context.tokens.byInstance(instance)
     if (!token || !this.#holds(token, kept)) return
     this.#parts.book.change(instance, (record) =>
       isOfLaterIncarnation(incarnation, record)
-        ? this.#begun(token, record, kept)
+        ? this.#begun(token, record, kept, from)
         : this.#installed(token, record, kept),
     )
   }
 
   /** The state of a later incarnation takes the place of the whole journal that was here. */
-  #begun(token: LoadedToken, record: AnchorRecord, kept: KeptCheckpoint): Change {
+  #begun(token: LoadedToken, record: AnchorRecord, kept: KeptCheckpoint, from: Address | undefined): Change {
     const { entries } = this.#parts
     const { instance } = token
     const next = beginIncarnation(record, kept.certified)
     const drop = next.certified ? [] : entries.dropWrites(instance)
     const writes = [...drop, entries.checkpointWrite(this.#proven(token, record, kept).kept)]
-    return { record: next, writes }
+    const request = { type: 'journal-request', instance, from: next.committed.n + 1n, limit: FOLLOWING } as const
+    return { record: next, writes, perform: () => from && this.#parts.post.send(from, request) }
   }
 
   #installed(token: LoadedToken, record: AnchorRecord, offered: KeptCheckpoint): Change | undefined {

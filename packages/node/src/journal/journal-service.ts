@@ -108,6 +108,11 @@ export class JournalService {
     return this.#entries.checkpoint(instance)
   }
 
+  /** An anchor that hears of a later incarnation than it has a journal of asks for the checkpoint with which that began. */
+  catchUp(record: AnchorRecord): void {
+    if (isOfLaterIncarnation(record.incarnation, record)) this.#repair(record.instance, record)
+  }
+
   /** Learns from an archive what home anchors certified: as from another anchor, only what its signatures prove. */
   learn(instance: Bytes32, { kept, entries, proof }: Pick<Archive, 'kept' | 'entries' | 'proof'>): void {
     if (kept) this.#checkpoints.install(kept)

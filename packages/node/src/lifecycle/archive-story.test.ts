@@ -77,12 +77,16 @@ async function restored(world: MemoryWorld, archive: Archive, order?: ReturnType
 }
 
 /** Gathers the endorsements of home anchors and begins the incarnation with them. */
-async function begun(world: MemoryWorld, archive: Archive, order = orderOf(world, archive)): Promise<KeptCheckpoint> {
+async function begun(
+  world: MemoryWorld,
+  archive: Archive,
+  { order = orderOf(world, archive), at = world.anchors } = {},
+): Promise<KeptCheckpoint> {
   const endorsed = (await restored(world, archive, order)).filter((answer) => answer.step === 'endorsed')
   const checkpoint = endorsed[0]?.checkpoint as JournalCheckpoint
   const certified: CertifiedJournalCheckpoint = { checkpoint, signatures: endorsed.map(({ signature }) => signature) }
   const kept = { certified, snapshot: archive.kept!.snapshot, certificate: undefined } as KeptCheckpoint
-  const asked = world.anchors.map(({ lifecycle }) => lifecycle.begin(formatTokenRef(world.ref), kept))
+  const asked = at.map(({ lifecycle }) => lifecycle.begin(formatTokenRef(world.ref), kept))
   await world.time.run(100)
   await Promise.all(asked)
   return kept
@@ -119,6 +123,23 @@ test('after all nodes are gone the owner lets it go on, in the next incarnation,
   await world.time.run(1_000)
   expect(statesIn(world)).toHaveLength(3)
   for (const state of statesIn(world)) expect(state).toMatchObject({ incarnation: '1', data: { total: 112 } })
+})
+
+test('an anchor that missed the restore, and had begun the instance anew, comes to the state that the others restored', async () => {
+  const { world: before, archive } = await lived()
+  const world = await started({ startsAt: before.time.now + 60_000 })
+  await placed(world) // nobody knew better: the instance was begun anew, from nothing
+  const late = world.addresses[3]!
+  expect(world.anchors[3]!.book.get(world.token.instance)).toMatchObject({ incarnation: 0n, committed: { n: 1n } })
+  world.cuts.add(late)
+  await begun(world, archive, { at: world.anchors.slice(0, 3) })
+  await world.time.run(8_000)
+  world.cuts.delete(late)
+  await world.time.run(8_000)
+  for (const state of statesIn(world)) expect(state).toMatchObject({ incarnation: '1', data: { total: 12 } })
+  const records = world.anchors.map(({ book }) => book.get(world.token.instance))
+  for (const record of records) expect(record).toMatchObject({ incarnation: 1n, committed: records[0]!.committed })
+  expect(records[0]!.committed.n).toBeGreaterThan(archive.kept!.certified.checkpoint.n)
 })
 
 test('on another network it begins with the same root, and hears the streams of that network from their start', async () => {
