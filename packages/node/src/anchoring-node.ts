@@ -29,6 +29,7 @@ import { RootBoard } from './execution/root-board.ts'
 import { HealthService } from './health/health-service.ts'
 import { EntryStore } from './journal/entry-store.ts'
 import { JournalService } from './journal/journal-service.ts'
+import { LifecycleService } from './lifecycle/lifecycle-service.ts'
 import type { Http } from './ports/http.ts'
 import type { Ports } from './ports/ports.ts'
 import { StreamService } from './stream/stream-service.ts'
@@ -50,6 +51,7 @@ export class AnchoringNode {
   readonly roots: RootBoard
   readonly book: RecordBook
   readonly health: HealthService
+  readonly lifecycle: LifecycleService
   readonly #ports: Ports
   readonly #context: NodeContext
   readonly #post: PostOffice
@@ -105,6 +107,12 @@ export class AnchoringNode {
     })
     this.#lookup = new Lookup(ports, context, { post: this.#post, door })
     this.#door = door
+    election.placed = (record) => this.journals.catchUp(record)
+    this.lifecycle = new LifecycleService(ports, context, {
+      ...parts,
+      journals: this.journals,
+      activate: (text) => this.#activate(text),
+    })
     this.roots = new RootBoard(this.#post)
     this.#grants = new GrantService(ports, context)
     this.#post.on('activate', (_, { token }) => {

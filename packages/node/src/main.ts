@@ -31,6 +31,7 @@ import { AnchoringNode } from './anchoring-node.ts'
 import { anchorRoutes } from './api/anchor-routes.ts'
 import { commonRoutes } from './api/common-routes.ts'
 import { healthRoutes, maintenanceRoutes } from './api/health-routes.ts'
+import { archiveRoutes, retireRoute } from './api/lifecycle-routes.ts'
 import { createApi } from './api/server.ts'
 import { serviceRoutes } from './api/service-routes.ts'
 import { anchorStatus, type StatusBase, serviceStatus } from './api/status.ts'
@@ -167,6 +168,7 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
     })
     commonRoutes(api, { ...common, status: async () => anchorStatus(base(), node, part()) })
     anchorRoutes(api, node, scripts)
+    archiveRoutes(api, node.lifecycle)
     streamRoutes(api, node.streams, ports)
     healthRoutes(api, new HealthView(ports, node.health))
     await node.start()
@@ -179,6 +181,7 @@ async function start(config: NodeConfig): Promise<() => Promise<void>> {
     const node = new ServiceNode(ports, context, { secrets, endOfTurn: setImmediate, capacity, resultCacheBytes })
     commonRoutes(api, { ...common, status: async () => serviceStatus(base(), node) })
     serviceRoutes(api, node, secrets)
+    retireRoute(api, node)
     if (config.development) maintenanceRoutes(api, node.maintenance)
     await node.start()
     stopRole = () => node.stop()

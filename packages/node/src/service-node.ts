@@ -12,6 +12,7 @@ import {
   type CommitProof,
   canonicalJson,
   digestOf,
+  type Ended,
   type FollowedStatus,
   type Freshness,
   formatTokenRef,
@@ -19,10 +20,12 @@ import {
   type JournalInput,
   parseTokenRef,
   type QueryRequest,
+  type RetireRequest,
   SmartLayerError,
   toHex,
   tokenOf,
   topicOf,
+  ZERO_ADDRESS,
 } from '@smartlayer/protocol'
 import type { NodeContext } from './context.ts'
 import { QuorumDoor } from './directory/quorum-door.ts'
@@ -156,14 +159,45 @@ export class ServiceNode {
     const { state } = hosted.replica
     const input: JournalInput & { kind: 'action' } = { kind: 'action', action, signature, grant, args }
     if (!state) throw SmartLayerError.of('query.not_serving', { reason: 'its state is not loaded yet' })
+    if (state.ended) throw endedError(state.ended)
     const checked = checkOwn(this.#ports, this.#context, { token: hosted.token, input, state })
     if (!accepted(checked)) throw SmartLayerError.fromData(checked.code, checked.facts)
     const digest = toHex(digestOf(Action, action, this.#context.domain, this.#ports.identity.crypto.keccak))
+    return this.#journal(hosted, input, { digest, method: action.name, audience: action.audience })
+  }
+
+  /** Ends an instance on the word of its owner, and answers once that is committed. Throws as `act`. */
+  async retire(token: string, { retire, signature }: RetireRequest): Promise<Answer> {
+    const hosted = this.#find(token)
+    hosted.serving()
+    const { state } = hosted.replica
+    if (!state) throw SmartLayerError.of('query.not_serving', { reason: 'its state is not loaded yet' })
+    if (state.ended) throw endedError(state.ended)
+    const incarnation = hosted.replica.incarnation
+    if (retire.incarnation !== incarnation)
+      throw SmartLayerError.of('restore.incarnation', { offered: retire.incarnation, known: incarnation })
+    const input = { kind: 'lifecycle', end: { by: 'owner', retire, signature } } as const
+    const checked = checkOwn(this.#ports, this.#context, { token: hosted.token, input, state })
+    if (!accepted(checked)) throw SmartLayerError.fromData(checked.code, checked.facts)
+    const audience = hosted.token.rules.owner ?? ZERO_ADDRESS
+    return this.#journal(hosted, input, { digest: checked.value.uid, method: 'retire', audience })
+  }
+
+  /** Journals what a caller signed and answers once it is committed and a majority of the replicas computed the same state. */
+  async #journal(
+    hosted: HostedInstance,
+    input: JournalInput & { kind: 'action' | 'lifecycle' },
+    { digest, method, audience }: { digest: Bytes32; method: string; audience: Address },
+  ): Promise<Answer> {
     const settled = hosted.settled(digest)
-    hosted.submit(input)
+    try {
+      hosted.submit(input)
+    } catch (error) {
+      hosted.forget(digest)
+      throw error
+    }
     const confirmed = await this.#within(settled, ACTION_TIMEOUT_MS, () => hosted.forget(digest))
     const result = canonicalJson({ n: confirmed.state.n, refused: confirmed.state.refused })
-    const { name: method, audience } = action
     const about = { method, audience, requestHash: digest, result }
     return this.#queries.attest(hosted.token, hosted.basisOf(confirmed), about)
   }
@@ -190,6 +224,7 @@ export class ServiceNode {
     post.on('journal-endorsed', (from, { checkpoint, signature }) =>
       this.#hosted.get(checkpoint.instance)?.endorsed(from, checkpoint, signature),
     )
+    post.on('checkpoint-wanted', (from, { instance }) => this.#hosted.get(instance)?.wantCheckpoint(from))
     post.on('journal-checkpoint', (_, { certified }) =>
       this.#hosted.get(certified.checkpoint.instance)?.replica.keep(certified),
     )
@@ -336,4 +371,8 @@ export class ServiceNode {
     const code = isSmartLayerError(error) ? error.code : 'bug.unexpected'
     this.#ports.telemetry.log('warn', 'instance.not_hosted', { token, code, error })
   }
+}
+
+function endedError({ reason, time }: Ended): SmartLayerError {
+  return SmartLayerError.of('lifecycle.retired', { reason, since: BigInt(time) })
 }

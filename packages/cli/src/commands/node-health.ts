@@ -24,7 +24,7 @@ const DEFAULT_FOR = '10m'
 
 /** A service node with the name it has here, where it is in the registry's order or in the local network. */
 export type NamedNode = { readonly name: string; readonly info: NodeInfo }
-type Running = NodePlace & { readonly node: Address | undefined; readonly tokens: readonly string[] }
+export type Running = NodePlace & { readonly node: Address | undefined; readonly tokens: readonly string[] }
 
 export function addNodeStatus(node: Command): void {
   const command = node
@@ -180,7 +180,7 @@ async function look(place: NodePlace): Promise<Running> {
 }
 
 /** What every anchor that answers says of all nodes. */
-async function judgements(running: readonly Running[]): Promise<readonly NodeInfo[]> {
+export async function judgements(running: readonly Running[]): Promise<readonly NodeInfo[]> {
   return middleOf(await fromAnchors(running, ({ api }) => allNodes(api)))
 }
 

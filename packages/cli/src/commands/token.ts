@@ -9,6 +9,10 @@ import { collect, define } from '../command-line/options.ts'
 import { ChainAccount } from '../local-network/deploy.ts'
 import { buildToken } from '../token/build.ts'
 import { publishToken } from '../token/publish.ts'
+import { addTokenExport, addTokenRestore } from './token-archive.ts'
+import { addTokenHistory } from './token-history.ts'
+import { addTokenRetire } from './token-retire.ts'
+import { addTokenWhere } from './token-where.ts'
 
 type BuildOptions = {
   label: string
@@ -22,9 +26,14 @@ type BuildOptions = {
 type PublishOptions = { contract: string; key: string; rpc?: string }
 
 export function addToken(program: Command): void {
-  const token = program.command('token').description('build and publish token types')
+  const token = program.command('token').description('build and publish token types; see, move and end instances')
   addBuild(token)
   addPublish(token)
+  addTokenWhere(token)
+  addTokenHistory(token)
+  addTokenExport(token)
+  addTokenRestore(token)
+  addTokenRetire(token)
 }
 
 function addBuild(token: Command): void {

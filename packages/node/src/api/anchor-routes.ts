@@ -45,7 +45,8 @@ export function anchorRoutes(api: Api, node: AnchoringNode, scripts: ScriptStore
   api.get('/v1/instances/:instance/journal', async (request, reply) => {
     const instance = id(request, 'instance')
     const page = node.journals.page(instance, wholeNumber(request, 'from', 1n), limitOf(request, JOURNAL_PAGE_LIMIT))
-    return send(reply, journalPageShape, { instance, entries: page.entries, proof: page.proof as never })
+    const checkpoint = node.journals.checkpoint(instance)?.certified
+    return send(reply, journalPageShape, { instance, entries: page.entries, proof: page.proof as never, checkpoint })
   })
   api.post('/v1/scripts', async (request, reply) => {
     if (!Buffer.isBuffer(request.body))

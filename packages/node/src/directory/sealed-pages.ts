@@ -88,22 +88,27 @@ export class SealedPages {
   }
 
   #checked(shard: number, message: SealedRecordMessage): NamedRecord | undefined {
-    const { token: text, instance, asleep, placement, leases, certificate } = message
+    const { token: text, instance, asleep, placement, leases, certificate, restored } = message
     const token = tokenOf(parseTokenRef(text), this.#ports.identity.crypto.keccak)
     const { door, book } = this.#parts
     const placed = placement && door.placement({ token }, placement)
     const certified = certificate && door.certificate({ token }, certificate)
-    const isProven = (!placed || accepted(placed)) && (!certified || accepted(certified))
+    const begun = restored && door.checkpoint({ token }, restored)
+    const isProven = [placed, certified, begun].every(
+      (each) => each?.verdict !== 'ignore' && each?.verdict !== 'reject',
+    )
     const isOne =
       this.#context.homes().shardOf(token) === shard &&
       (placement?.placement.instance ?? instance) === instance &&
-      (certificate?.entry.instance ?? instance) === instance
+      (certificate?.entry.instance ?? instance) === instance &&
+      (restored?.checkpoint.instance ?? instance) === instance
     if (!isProven || !isOne) return undefined
     const record: SealedRecord = {
       instance,
-      placement: placement && placed && { ...placement, hash: placed.value },
+      placement: placement && placed && accepted(placed) ? { ...placement, hash: placed.value } : undefined,
       leases,
-      certified: certified?.value,
+      certified: certified && accepted(certified) ? certified.value : undefined,
+      restored,
     }
     return accepted(plausible(record, book.anchorContext(instance))) ? { text, asleep, record } : undefined
   }
@@ -137,7 +142,7 @@ export class SealedPages {
 
 function messageOf(
   { text, asleep }: Pick<NamedRecord, 'text' | 'asleep'>,
-  { instance, placement, leases, certified }: SealedRecord,
+  { instance, placement, leases, certified, restored }: SealedRecord,
 ): SealedRecordMessage {
   const certificate = certified?.certificate
   return {
@@ -147,5 +152,6 @@ function messageOf(
     placement: placement && { placement: placement.placement, votes: [...placement.votes] },
     leases: [...leases],
     certificate: certificate && { entry: certificate.entry, accepts: [...certificate.accepts] },
+    restored,
   }
 }

@@ -1,10 +1,11 @@
 /** A home anchor's part in elections: it reports, votes, renews and takes releases, for every instance it is home of. */
 import {
   type Address,
+  type AnchorRecord,
   accepted,
   type Bytes32,
   digestOf,
-  GENESIS,
+  type Head,
   type Hex,
   type Home,
   ignore,
@@ -20,6 +21,7 @@ import {
   release,
   renew,
   report,
+  reportedHead,
   type SignedReport,
   type Struct,
   termReached,
@@ -51,6 +53,8 @@ export class ElectionService {
   readonly #signer: TurnSigner
   /** Whether an executor should still get renewals; all do until health says otherwise. */
   mayRenew: (instance: Bytes32, executor: Address) => boolean = () => true
+  /** What a record says after a placement was seen. */
+  placed: (record: AnchorRecord) => void = () => {}
 
   constructor(ports: Pick<Ports, 'identity' | 'telemetry'>, context: NodeContext, { post, book, door, signer }: Parts) {
     this.#ports = ports
@@ -71,19 +75,20 @@ export class ElectionService {
     if (!token) return
     const home = this.#door.home(token)
     this.#book.change(instance, (record, context) => {
-      const certificate = record.certified?.head ?? GENESIS
+      const certificate = reportedHead(record)
       const isFar = isJump(termReached(record, context), term, home)
       const witnesses = isFar ? this.#verified(token, reports, home) : []
       const decision = report(record, { term, from, certificate, reports: witnesses }, home, context)
       if (!accepted(decision)) return this.#refuse(from, { instance, about: 'prepare', decision })
       const { record: next, sign } = decision.value
-      const known = next.certified
-      const stillTrue = known ? known.head.hash === sign.certificateHash : sign.certificateN === 0n
-      if (!stillTrue) return undefined
+      const head = reportedHead(next)
+      if (head.hash !== sign.certificateHash || head.n !== sign.certificateN) return undefined
+      const isCertified = head.hash === next.certified?.head.hash
       const signed: SignedReport = {
         report: sign,
         signature: this.#sign(Report, sign),
-        certificate: known?.certificate,
+        certificate: isCertified ? next.certified?.certificate : undefined,
+        restored: isCertified ? undefined : next.restored,
       }
       return {
         record: next,
@@ -115,7 +120,10 @@ export class ElectionService {
     const token = this.#context.tokens.byInstance(instance)
     const checked = token && this.#door.placement(token, certified)
     if (!checked || !accepted(checked)) return
-    this.#book.change(instance, (record) => ({ record: learnPlacement(record, certified, checked.value) }))
+    this.#book.change(instance, (record) => {
+      const next = learnPlacement(record, certified, checked.value)
+      return { record: next, perform: () => this.placed(next) }
+    })
   }
 
   #renew(from: Address, { instance, renew: request }: { instance: Bytes32; renew: Renew }): void {
@@ -145,22 +153,34 @@ export class ElectionService {
   /** Checks a report's signature and the certificate that proves it; undefined when either does not hold. */
   verifyReport(
     token: LoadedToken,
-    { report: body, signature, certificate }: SignedReport,
+    { report: body, signature, certificate, restored }: SignedReport,
     home: Home,
   ): VerifiedReport | undefined {
     const { keccak, recover } = this.#ports.identity.crypto
     const anchor = recover(digestOf(Report, body, this.#context.domain, keccak), signature)
     if (!anchor || !home.anchors.includes(anchor)) return undefined
     if (body.certificateN === 0n) return { anchor, report: body }
-    const checked = certificate && this.#door.certificate(token, certificate)
-    if (!checked || !accepted(checked)) return undefined
-    const { head } = checked.value
+    const head = this.#provenHead(token, { certificate, restored })
     const proven =
-      certificate.entry.instance === body.instance &&
-      head.hash === body.certificateHash &&
-      head.n === body.certificateN &&
-      head.term === body.certificateTerm
+      head?.hash === body.certificateHash && head.n === body.certificateN && head.term === body.certificateTerm
     return proven ? { anchor, report: body } : undefined
+  }
+
+  /** What a certificate, or else the checkpoint of a restored incarnation, proves; one of an older incarnation counts no more. */
+  #provenHead(
+    token: LoadedToken,
+    { certificate, restored }: Pick<SignedReport, 'certificate' | 'restored'>,
+  ): Head | undefined {
+    const { instance } = token
+    const { incarnation } = this.#book.get(instance)
+    const about = certificate?.entry ?? restored?.checkpoint
+    if (about?.instance !== instance || about.incarnation < incarnation) return undefined
+    if (certificate) {
+      const checked = this.#door.certificate(token, certificate)
+      return accepted(checked) ? checked.value.head : undefined
+    }
+    const begun = restored && this.#door.checkpoint(token, restored)
+    return begun && accepted(begun) ? begun.value : undefined
   }
 
   #verified(token: LoadedToken, reports: readonly SignedReport[], home: Home): readonly VerifiedReport[] {

@@ -228,7 +228,7 @@ export class ProposerService {
     return {
       instance,
       term,
-      incarnation: record.placement?.placement.incarnation ?? 0n,
+      incarnation: record.incarnation,
       proposer: this.#ports.identity.signer.address,
       executor,
       replicas,

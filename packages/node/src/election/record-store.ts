@@ -3,6 +3,7 @@ import {
   type AnchorRecord,
   bytes32,
   certificateShape,
+  certifiedJournalCheckpointShape,
   certifiedPlacementShape,
   emptyRecord,
   listOf,
@@ -17,6 +18,9 @@ export const headShape = record({ term: uint(64), n: uint(64), hash: bytes32 })
 
 export const anchorRecordShape = record({
   instance: bytes32,
+  /** Left out by records from before there were incarnations. */
+  incarnation: optional(uint(64)),
+  restored: optional(certifiedJournalCheckpointShape),
   term: uint(64),
   report: optional(Report),
   voted: optional(bytes32),
@@ -40,9 +44,10 @@ export function encodeRecord({ placement, ...rest }: AnchorRecord): Uint8Array {
 }
 
 export function decodeRecord(bytes: Uint8Array): AnchorRecord {
-  const { placement, ...rest } = anchorRecordShape.parse(decodeJson(bytes), 'record')
+  const { placement, incarnation = 0n, ...rest } = anchorRecordShape.parse(decodeJson(bytes), 'record')
   return {
     ...emptyRecord(rest.instance),
+    incarnation,
     ...rest,
     placement: placement && { ...placement.certified, hash: placement.hash },
   }

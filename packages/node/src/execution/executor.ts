@@ -11,6 +11,7 @@ import {
   countHeld,
   cursorKey,
   digestOf,
+  dueTime,
   type Effect,
   ENTRY_KINDS,
   Entry,
@@ -167,8 +168,8 @@ export class Executor {
     this.#parts.released({ type: 'release', instance: placement.instance, release, signature })
   }
 
-  /** Queues an action; its result shows in the replica's state. Returns false when too many wait. */
-  submit(action: JournalInput & { kind: 'action' }): boolean {
+  /** Queues an action, or the end of the instance; its result shows in the replica's state. Returns false when too many wait. */
+  submit(action: JournalInput & { kind: 'action' | 'lifecycle' }): boolean {
     if (this.#actions.length >= ACTION_LIMIT) return false
     this.#actions.push(action)
     this.pump()
@@ -178,14 +179,17 @@ export class Executor {
   /** Something changed that may let the next entry go: an input, a lease, an executed entry. */
   pump(): void {
     if (this.#stopped || this.#inFlight || !this.#parts.lease.mayAct(ENTRY_MS)) return
-    const { replica } = this.#parts
+    const { replica, lease } = this.#parts
+    if (replica.incarnation < lease.placement.incarnation) return // its checkpoint is still to come
     if (this.#head.n > replica.head.n) {
       // The head of an older term is not known to be committed; a term-start commits it and all before it.
-      if (this.#head.term < this.#parts.lease.placement.term) this.#propose(TERM_START)
+      if (this.#head.term < lease.placement.term) this.#propose(TERM_START)
       return
     }
     if (this.#head.hash !== replica.head.hash) return this.#abandon('the journal of this term is further')
     if (!replica.state) return
+    // An incarnation begins with an entry of its own: what the state says of streams may not hold in it.
+    if (BigInt(replica.state.incarnation) < lease.placement.incarnation) return this.#propose(TERM_START)
     // An instance without any entry has no position that replicas could confirm: the first one is made for that.
     const mustBegin = this.#head.n === 0n || (this.#mustMark && !this.#hasCommitted)
     const input = this.#choose(replica.state) ?? (mustBegin ? TERM_START : undefined)
@@ -247,6 +251,9 @@ export class Executor {
   }
 
   #choose(state: InstanceState): JournalInput | undefined {
+    if (state.ended) return undefined
+    const due = dueTime(state, this.#token.rules.expiry)
+    if (due !== undefined && this.#ports.clock.now() >= due) return { kind: 'lifecycle', end: { by: 'expiry' } }
     const outcome = this.#outcomes.shift()
     if (outcome)
       return attestReport(this.#ports, this.#context, {

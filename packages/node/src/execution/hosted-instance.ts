@@ -194,6 +194,7 @@ export class HostedInstance {
     this.replica.join(placement.replicas)
     this.#wake()
     this.#announce()
+    if (this.#isBehindIncarnation) this.#ask(1n)
     if (placement.executor === this.#self && !this.#wasReleased(checked.value)) this.#elect(certified, checked.value)
   }
 
@@ -264,7 +265,7 @@ export class HostedInstance {
   }
 
   /** Hands an action to the executor, here or elsewhere. Throws `queue.full` or `query.not_serving`. */
-  submit(input: JournalInput & { kind: 'action' }): void {
+  submit(input: JournalInput & { kind: 'action' | 'lifecycle' }): void {
     if (this.#executor) {
       if (!this.#executor.submit(input))
         throw SmartLayerError.of('queue.full', { queue: 'actions', limit: WAITER_LIMIT })
@@ -272,6 +273,8 @@ export class HostedInstance {
     }
     const executor = this.#placed?.certified.placement.executor
     if (!executor) throw SmartLayerError.of('query.not_serving', { reason: 'it has no executor now' })
+    if (input.kind === 'lifecycle')
+      throw SmartLayerError.of('query.not_serving', { reason: `its executor is ${executor}` })
     const { action, signature, grant, args } = input
     this.#parts.post.send(executor, {
       type: 'action-request',
@@ -298,7 +301,7 @@ export class HostedInstance {
   catchUp(): void {
     // Roots may be lost like any message; until a majority is known here, ours is said again.
     if (BigInt(this.replica.confirmed?.state.n ?? -1) < this.replica.head.n) this.#announce()
-    this.#ask(this.replica.head.n + 1n)
+    this.#ask(this.#isBehindIncarnation ? 1n : this.replica.head.n + 1n)
     this.#sendRelease()
     this.#offerCheckpoint()
     void this.#considerSleep()
@@ -400,10 +403,15 @@ export class HostedInstance {
     }
   }
 
-  #offerCheckpoint(): void {
+  /** A home anchor wants a checkpoint of where the instance stands, however few entries that is after the last one. */
+  wantCheckpoint(from: Address): void {
+    if (this.#home.anchors.includes(from)) this.#offerCheckpoint({ after: 1 })
+  }
+
+  #offerCheckpoint({ after } = { after: this.#context.parameters.checkpointEvery }): void {
     const { confirmed, checkpoint } = this.replica
     const since = BigInt(confirmed?.state.n ?? 0) - (checkpoint?.n ?? 0n)
-    if (confirmed && since >= BigInt(this.#context.parameters.checkpointEvery)) this.#checkpoints?.offer(confirmed)
+    if (confirmed && since >= BigInt(after)) this.#checkpoints?.offer(confirmed)
   }
 
   /** An instance in which nothing happens for long is put to sleep at a checkpoint of all that happened. */
@@ -469,6 +477,11 @@ export class HostedInstance {
       const stream = streamOf(rule.issuer, this.token.rules.tokenType, rule.lane, keccak)
       return [{ stream, subset: subsetOf(topic.subset, keccak) }]
     })
+  }
+
+  /** The journal of a later incarnation begins with a checkpoint that was not installed here yet. */
+  get #isBehindIncarnation(): boolean {
+    return this.replica.incarnation < (this.#placed?.certified.placement.incarnation ?? 0n)
   }
 
   #ask(from: bigint): void {

@@ -5,6 +5,7 @@ import {
   type AttestedGrant,
   answerShape,
   digestOf,
+  type Ended,
   Grant,
   GrantCheck,
   genesisState,
@@ -36,7 +37,14 @@ const SCOPES: Record<string, string> = { open: '', owned: 'total:read' }
 
 /** A replica whose state and clock the test moves. */
 function replica() {
-  const world = { now: NOW, root: ZERO_32 as `0x${string}`, leads: true, computed: 0, salt: 0 }
+  const world = {
+    now: NOW,
+    root: ZERO_32 as `0x${string}`,
+    leads: true,
+    computed: 0,
+    salt: 0,
+    ended: undefined as Ended | undefined,
+  }
   const token = { ...loneToken(), queryScope: (method: string) => SCOPES[method] }
   const ports = {
     clock: { now: () => world.now, monotonic: () => Number(world.now - NOW), after: () => () => {} },
@@ -51,7 +59,12 @@ function replica() {
   const source: Source = {
     token,
     read: async (): Promise<Readable> => ({
-      confirmed: { state: genesisState(INSTANCE, 0n), time: world.now, root: world.root, roots: [] },
+      confirmed: {
+        state: { ...genesisState(INSTANCE, 0n), ...(world.ended && { ended: world.ended }) },
+        time: world.now,
+        root: world.root,
+        roots: [],
+      },
       term: 1n,
       asOf: world.now,
       stale: false,
@@ -174,5 +187,16 @@ describe('an answer for everybody over HTTP', () => {
     expect((await get('open?args=%7B')).json()).toMatchObject({ code: 'query.arguments' })
     expect((await get('open?minN=-1')).json()).toMatchObject({ code: 'api.body_invalid' })
     expect((await get('open?stream=0x12&minSequence=1')).json()).toMatchObject({ code: 'message.malformed' })
+  })
+})
+
+describe('an instance that ended', () => {
+  it('is answered from its last state, marked, for thirty days and no longer', async () => {
+    const { world, source, service } = replica()
+    world.ended = { reason: 'retired', time: String(NOW) }
+    expect(await service.answer(request(SITES[0], 'open'), source)).toMatchObject({ ended: { reason: 'retired' } })
+    world.now = NOW + 30n * 86_400_000n + 1n
+    const late = request(SITES[0], 'open', { time: world.now })
+    await expect(service.answer(late, source)).rejects.toMatchObject({ code: 'lifecycle.forgotten' })
   })
 })

@@ -4,6 +4,7 @@ import {
   accepted,
   anchorsOf,
   answerContext,
+  answeredUntil,
   type Bytes32,
   canonicalJson,
   checkGrant,
@@ -85,6 +86,7 @@ export class QueryService {
     const { token } = source
     const { requestHash, scope } = this.#admit(request, token)
     const readable = await source.read(query)
+    this.#assertKept(readable)
     const asked = { method: query.method, args, argsHash: query.args }
     const compute = () => this.#compute(token, readable, asked)
     const audience = scope === '' ? '' : query.audience
@@ -105,6 +107,7 @@ export class QueryService {
     const scope = scopeOf(token, method)
     if (scope !== '') throw SmartLayerError.of('query.not_public', { method, scope })
     const readable = await source.read(wanted)
+    this.#assertKept(readable)
     const key = `${token.instance}/${method}/${args}`
     const about = { key, now: this.#ports.clock.now(), basis: readable, maxAgeMs: wanted.maxAgeMs }
     return this.#public.get(about, () => this.#attestForEverybody(token, readable, { method, args }))
@@ -157,7 +160,16 @@ export class QueryService {
       salt: toHex(this.#ports.random.bytes(32)),
     })
     const position = { instance: token.instance, method, n: BigInt(state.n), stateRoot: root }
-    return { attestation, result, ...position, term, asOf, stale, roots, evidence: NO_EVIDENCE }
+    const { ended } = state
+    return { attestation, result, ...position, term, asOf, stale, ended, roots, evidence: NO_EVIDENCE }
+  }
+
+  /** The last state of an instance that ended is answered for a stated time. Throws `lifecycle.forgotten`. */
+  #assertKept({ confirmed }: Readable): void {
+    const { ended } = confirmed.state
+    const until = ended && answeredUntil(ended)
+    if (until !== undefined && this.#ports.clock.now() > until)
+      throw SmartLayerError.of('lifecycle.forgotten', { until })
   }
 
   /** The door of a query; returns the hash that binds the answer to it, and the scope that it needed. */

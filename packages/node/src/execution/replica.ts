@@ -12,6 +12,7 @@ import {
   digestOf,
   type Entry,
   Executed,
+  enterIncarnation,
   entryCarries,
   entryHash,
   GENESIS,
@@ -19,6 +20,7 @@ import {
   type Head,
   type Hex,
   handlerCall,
+  headOfCheckpoint,
   type InstanceState,
   type JournalCheckpoint,
   type JournaledEntry,
@@ -86,6 +88,7 @@ export class Replica {
   #confirmed: Confirmed | undefined
   #disputed = ''
   #checkpoint: JournalCheckpoint | undefined
+  #incarnation = 0n
 
   constructor(ports: ServicePorts, context: NodeContext, token: LoadedToken, { door, signer, events }: Parts) {
     this.#ports = ports
@@ -128,12 +131,14 @@ export class Replica {
 
   /** Takes over the state of a checkpoint that is further than this replica. True when it did. */
   async install(kept: KeptCheckpoint): Promise<boolean> {
-    const { n, root } = kept.certified.checkpoint
+    const { n, root, incarnation } = kept.certified.checkpoint
     const isRoot = snapshotRoot(kept.snapshot, this.#ports.identity.crypto.keccak) === root
     if (!isRoot || !accepted(this.#door.checkpoint(this.token, kept.certified))) return false
     return new Promise((resolve) => {
       this.#serial.run('execute', async () => {
-        const isFurther = n > this.#head.n
+        const isLater = incarnation > this.#incarnation
+        const isFurther = isLater || (incarnation === this.#incarnation && n > this.#head.n)
+        if (isLater) this.#forget()
         if (isFurther) {
           await this.#goOnFrom(kept)
           this.#write(kept)
@@ -143,15 +148,25 @@ export class Replica {
     })
   }
 
+  /** What was executed in an incarnation before counts no more, and whatever was disputed in it. */
+  #forget(): void {
+    this.#waiting.clear()
+    this.#roots.clear()
+    this.#states.clear()
+    this.#confirmed = undefined
+    this.#disputed = ''
+  }
+
   async #goOnFrom({ certified, snapshot }: KeptCheckpoint): Promise<void> {
-    const { term, n, entry, time, root } = certified.checkpoint
+    const { n, time, root, incarnation } = certified.checkpoint
     this.#state = stateOf(snapshot)
-    this.#head = { term, n, hash: entry }
+    this.#incarnation = incarnation
+    this.#head = headOfCheckpoint(certified.checkpoint)
     this.#time = time
     this.#checkpoint = certified.checkpoint
     this.#states.set(n, { state: this.#state, root, head: this.#head, time })
     for (const waiting of this.#waiting.keys()) if (waiting <= n) this.#waiting.delete(waiting)
-    this.#note(this.#ports.identity.signer.address, await this.#signed({ term, n, hash: entry }, root))
+    this.#note(this.#ports.identity.signer.address, await this.#signed(this.#head, root))
     this.#drain()
   }
 
@@ -167,6 +182,11 @@ export class Replica {
     this.#ports.store
       .commit([write])
       .catch((error) => this.#ports.telemetry.log('warn', 'replica.not_kept', { instance: this.token.instance, error }))
+  }
+
+  /** The incarnation whose journal is executed here. */
+  get incarnation(): bigint {
+    return this.#incarnation
   }
 
   /** The last entry that was executed here. */
@@ -204,7 +224,9 @@ export class Replica {
   /** Takes committed entries; `proof` commits one of them, and with it all that it extends. */
   take(entries: readonly JournaledEntry[], proof: CommitProof): void {
     const { crypto } = this.#ports.identity
-    if (proof.entry.instance !== this.token.instance || proof.entry.n <= this.#head.n) return
+    if (proof.entry.instance !== this.token.instance) return
+    if (proof.entry.incarnation > this.#incarnation) return this.#events.missing(1n)
+    if (proof.entry.incarnation < this.#incarnation || proof.entry.n <= this.#head.n) return
     const checked = this.#door.commit(this.token, proof)
     if (!accepted(checked)) return
     const offered = new Map(entries.map((e) => [entryHash(e.entry, this.#context.domain, crypto.keccak), e]))
@@ -248,9 +270,10 @@ export class Replica {
     })
   }
 
-  async #execute({ entry, input }: JournaledEntry, hash: Bytes32, before: InstanceState): Promise<void> {
+  async #execute({ entry, input }: JournaledEntry, hash: Bytes32, restored: InstanceState): Promise<void> {
     const { keccak } = this.#ports.identity.crypto
     const { rules } = this.token
+    const before = enterIncarnation(restored, entry, this.#head)
     const checked = this.#check({ entry, input, before })
     const step = checked && { entry, input, checked }
     const call = step && handlerCall(before, step, { rules, keccak })

@@ -4,6 +4,8 @@ import {
   type AnchorRecord,
   accepted,
   type Bytes32,
+  beginIncarnation,
+  type CertifiedEntry,
   type CertifiedJournalCheckpoint,
   type JournalCheckpoint as Checkpoint,
   digestOf,
@@ -12,6 +14,8 @@ import {
   endorse,
   epochOfTerm,
   type Hex,
+  headOfCheckpoint,
+  isOfLaterIncarnation,
   JournalCheckpoint,
   type KeptCheckpoint,
   learnCertificate,
@@ -30,6 +34,8 @@ import type { EntryStore } from './entry-store.ts'
 
 /** Offers of which the snapshot is kept until the checkpoint is certified; one per instance. */
 const OFFER_LIMIT = 256
+/** Entries after the checkpoint of a later incarnation that are asked for at once; others follow as they are missed. */
+const FOLLOWING = 64
 
 type Offer = { readonly snapshot: string; readonly roots: readonly { executed: ExecutedValue; signature: Hex }[] }
 type Parts = {
@@ -51,7 +57,7 @@ export class CheckpointService {
     this.#parts = parts
     parts.post.on('journal-offer', (from, offer) => this.#endorse(from, offer))
     parts.post.on('journal-checkpoint', (_, { certified }) => this.#keep(certified))
-    parts.post.on('journal-snapshot', (_, { kept }) => this.#install(kept))
+    parts.post.on('journal-snapshot', (from, { kept }) => this.install(kept, from))
   }
 
   /** Tells where to go on to who asks for entries that were cut. True when they were. */
@@ -107,22 +113,46 @@ export class CheckpointService {
   }
 
   /** Who is behind a checkpoint goes on from its state; what led there is not needed any more. */
-  #install(kept: KeptCheckpoint): void {
-    const { instance } = kept.certified.checkpoint
+  install(kept: KeptCheckpoint, from?: Address): void {
+    const { instance, incarnation } = kept.certified.checkpoint
     const token = this.#context.tokens.byInstance(instance)
     if (!token || !this.#holds(token, kept)) return
-    this.#parts.book.change(instance, (record) => this.#installed(token, record, kept))
+    this.#parts.book.change(instance, (record) =>
+      isOfLaterIncarnation(incarnation, record)
+        ? this.#begun(token, record, kept, from)
+        : this.#installed(token, record, kept),
+    )
   }
 
-  #installed(token: LoadedToken, record: AnchorRecord, { certificate, ...kept }: KeptCheckpoint): Change | undefined {
-    const { term, n, entry } = kept.certified.checkpoint
-    if (n <= record.committed.n) return undefined
-    const { entries, door } = this.#parts
-    const known = certificate && door.certificate(token, certificate, record)
-    const proven = known && accepted(known) && known.value.head.hash === entry ? known.value : undefined
-    const learned = proven ? learnCertificate(record, proven) : record
-    const write = entries.checkpointWrite({ ...kept, certificate: proven && certificate } as KeptCheckpoint)
-    return { record: learnCommit(learned, { term, n, hash: entry }), writes: [write] }
+  /** The state of a later incarnation takes the place of the whole journal that was here. */
+  #begun(token: LoadedToken, record: AnchorRecord, kept: KeptCheckpoint, from: Address | undefined): Change {
+    const { entries } = this.#parts
+    const { instance } = token
+    const next = beginIncarnation(record, kept.certified)
+    const drop = next.certified ? [] : entries.dropWrites(instance)
+    const writes = [...drop, entries.checkpointWrite(this.#proven(token, record, kept).kept)]
+    const request = { type: 'journal-request', instance, from: next.committed.n + 1n, limit: FOLLOWING } as const
+    return { record: next, writes, perform: () => from && this.#parts.post.send(from, request) }
+  }
+
+  #installed(token: LoadedToken, record: AnchorRecord, offered: KeptCheckpoint): Change | undefined {
+    const head = headOfCheckpoint(offered.certified.checkpoint)
+    if (head.n <= record.committed.n) return undefined
+    const { kept, certified } = this.#proven(token, record, offered)
+    const learned = certified ? learnCertificate(record, certified) : record
+    return { record: learnCommit(learned, head), writes: [this.#parts.entries.checkpointWrite(kept)] }
+  }
+
+  /** What is kept of a checkpoint: its certificate only when that holds. */
+  #proven(
+    token: LoadedToken,
+    record: AnchorRecord,
+    { certificate, ...rest }: KeptCheckpoint,
+  ): { readonly kept: KeptCheckpoint; readonly certified: CertifiedEntry | undefined } {
+    const known = certificate && this.#parts.door.certificate(token, certificate, record)
+    const isOfIt = known && accepted(known) && known.value.head.hash === rest.certified.checkpoint.entry
+    const certified = isOfIt ? known.value : undefined
+    return { kept: { ...rest, certificate: certified && certificate }, certified }
   }
 
   #holds(token: LoadedToken, { certified, snapshot }: KeptCheckpoint): boolean {

@@ -9,6 +9,7 @@ import {
   cursorsOf,
   GENESIS,
   type Head,
+  isFromElsewhere,
   type JournaledEntry,
   journaledEntryShape,
   type KeptCheckpoint,
@@ -26,6 +27,8 @@ import type { Store, Write } from '../ports/store.ts'
 const CURSOR_LIMIT = 256
 /** Entries of one instance that are cut at a time; what is left goes with the next checkpoint. */
 const CUT_LIMIT = 4_096
+/** Far more than are left between two cuts. */
+const DROP_LIMIT = 65_536
 const storedEntryShape = record({
   journaled: journaledEntryShape,
   cursors: listOf(record({ key: text(160), sequence: uint(64), uid: bytes32 }), CURSOR_LIMIT),
@@ -60,6 +63,13 @@ export class EntryStore {
       .range({ from: entryPrefix(instance), to: `${entryPrefix(instance)}~`, limit: CUT_LIMIT })
       .filter(([, value]) => storedEntryShape.parse(decodeJson(value), 'entry').journaled.entry.n <= floor)
     return [...links, ...entries].map(([key]) => ({ key, value: undefined }))
+  }
+
+  /** Drops a whole journal: another incarnation begins without it. */
+  dropWrites(instance: Bytes32): readonly Write[] {
+    const prefixes = [linkPrefix(instance), entryPrefix(instance)]
+    const rows = prefixes.flatMap((from) => this.#store.range({ from, to: `${from}~`, limit: DROP_LIMIT }))
+    return rows.map(([key]) => ({ key, value: undefined }))
   }
 
   entry(instance: Bytes32, hash: Bytes32): JournaledEntry | undefined {
@@ -120,7 +130,9 @@ export class EntryStore {
   #tipOfCheckpoint(instance: Bytes32, hash: Bytes32): Tip | undefined {
     const kept = this.checkpoint(instance)
     if (kept?.certified.checkpoint.entry !== hash) return undefined
-    return { time: kept.certified.checkpoint.time, cursors: cursorsOf(stateOf(kept.snapshot)) }
+    const { checkpoint } = kept.certified
+    const cursors = isFromElsewhere(checkpoint) ? {} : cursorsOf(stateOf(kept.snapshot))
+    return { time: checkpoint.time, cursors }
   }
 
   #stored(instance: Bytes32, hash: Bytes32) {

@@ -3,6 +3,7 @@ import {
   Accept,
   type Address,
   type AnchorRecord,
+  type Archive,
   acceptEntry,
   accepted,
   type Bytes32,
@@ -21,7 +22,9 @@ import {
   type Head,
   Held,
   holdEntry,
+  isOfLaterIncarnation,
   type JournaledEntry,
+  type KeptCheckpoint,
   learnCertificate,
   learnCommit,
   learnPlacement,
@@ -110,6 +113,22 @@ export class JournalService {
     const lease = this.#leases.get(instance)
     const current = lease?.renew.placement === known.hash ? lease : undefined
     return { certified: { placement: known.placement, votes: known.votes }, lease: current }
+  }
+
+  /** The newest checkpoint with its state. */
+  checkpoint(instance: Bytes32): KeptCheckpoint | undefined {
+    return this.#entries.checkpoint(instance)
+  }
+
+  /** An anchor that hears of a later incarnation than it has a journal of asks for the checkpoint with which that began. */
+  catchUp(record: AnchorRecord): void {
+    if (isOfLaterIncarnation(record.incarnation, record)) this.#repair(record.instance, record)
+  }
+
+  /** Learns from an archive what home anchors certified: as from another anchor, only what its signatures prove. */
+  learn(instance: Bytes32, { kept, entries, proof }: Pick<Archive, 'kept' | 'entries' | 'proof'>): void {
+    if (kept) this.#checkpoints.install(kept)
+    this.#take(this.#ports.identity.signer.address, { instance, entries, proof: proof as CommitProof | undefined })
   }
 
   #propose(from: Address, message: Proposed): void {
@@ -247,7 +266,7 @@ export class JournalService {
     const token = this.#context.tokens.byInstance(instance)
     if (!token) return
     this.#parts.book.change(instance, (record) => {
-      if (journaled.entry.n <= record.committed.n) return undefined
+      if (this.#isBehind(record, proof.entry, from) || journaled.entry.n <= record.committed.n) return undefined
       const checked = this.#parts.door.commit(token, proof)
       if (!accepted(checked)) return undefined
       return this.#commitChain(record, [journaled], { head: checked.value, proof }, from)
@@ -340,7 +359,7 @@ export class JournalService {
     if (!token) return
     if (proof) {
       this.#parts.book.change(instance, (record) => {
-        if (proof.entry.n <= record.committed.n) return undefined
+        if (this.#isBehind(record, proof.entry, from) || proof.entry.n <= record.committed.n) return undefined
         const checked = this.#parts.door.commit(token, proof)
         if (!accepted(checked)) return undefined
         const change = this.#commitChain(record, entries, { head: checked.value, proof }, from)
@@ -357,6 +376,7 @@ export class JournalService {
   #takeCertified(token: LoadedToken, entries: readonly JournaledEntry[], certificate: Certificate): void {
     const { instance } = token
     this.#parts.book.change(instance, (record) => {
+      if (isOfLaterIncarnation(certificate.entry.incarnation, record)) return undefined
       if (certificate.entry.n <= record.committed.n) return undefined
       const checked = this.#parts.door.certificate(token, certificate, record)
       const chain = accepted(checked) && this.#chainTo(record, entries, checked.value.head)
@@ -369,9 +389,16 @@ export class JournalService {
     })
   }
 
+  /** A journal of a later incarnation does not go on from what is here: the checkpoint with which it began is asked for. */
+  #isBehind(record: AnchorRecord, { incarnation }: Entry, from: Address): boolean {
+    const isLater = isOfLaterIncarnation(incarnation, record)
+    if (isLater) this.#repair(record.instance, record, from)
+    return isLater
+  }
+
   /** Asks for what follows the last committed entry; while the answer may be on its way, not again. */
   #repair(instance: Bytes32, record: AnchorRecord, from?: Address): void {
-    const { n } = record.committed
+    const n = isOfLaterIncarnation(record.incarnation, record) ? 0n : record.committed.n
     const now = this.#ports.clock.monotonic()
     const before = this.#asked.get(instance)
     if (before?.n === n && now - before.at < this.#context.parameters.retryMs) return

@@ -39,10 +39,24 @@ test('a stream keeps what its issuer declares, and the longest of what is declar
     Object.keys(issuers).map((issuer) => [issuer, { issuer, wake: false, schema: status }]),
   )
   const declared = { issuers, inputs, actions: {}, effects: {}, outside: {} } as unknown as Declaration
-  const rules = typeRules({ contract: AIRLINE, chainId: 1n, scriptHash: by.lane, declaration: declared }, keccak)
+  const rules = typeRules(
+    { contract: AIRLINE, chainId: 1n, scriptHash: by.lane, declaration: declared, owner: AIRLINE },
+    keccak,
+  )
   expect(rules.inputs).toMatchObject({
     airline: { lane: by.lane, retention: { keep: 'days', days: 90 } },
     again: { retention: { keep: 'days', days: 90 } },
     gates: { retention: { keep: 'latest' } },
   })
+})
+
+test.each([
+  [undefined, undefined],
+  [{ at: 5 }, { by: 'time', at: 5n }],
+  [{ ttlS: 60 }, { by: 'age', afterMs: 60_000n }],
+  [{ state: 'validUntil' }, { by: 'state', member: 'validUntil' }],
+])('what a declaration says of expiry is what the rules know: %o', (expiry, rule) => {
+  const declared = { issuers: {}, inputs: {}, actions: {}, effects: {}, outside: {}, expiry } as unknown as Declaration
+  const script = { contract: AIRLINE, chainId: 1n, scriptHash: by.lane, declaration: declared, owner: AIRLINE }
+  expect(typeRules(script, keccak)).toMatchObject({ expiry: rule, owner: AIRLINE })
 })

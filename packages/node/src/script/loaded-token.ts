@@ -2,6 +2,7 @@
 import {
   type Address,
   type Bytes32,
+  type Expiry,
   type Hasher,
   instanceOf,
   type JournalInput,
@@ -26,15 +27,19 @@ export type LoadedScript = {
   readonly chainId: bigint
   readonly scriptHash: Bytes32
   readonly declaration: Declaration
+  /** The owner of the contract, who signed the script. */
+  readonly owner: Address
 }
 
 export function typeRules(
-  { contract, chainId, scriptHash, declaration }: LoadedScript,
+  { contract, chainId, scriptHash, declaration, owner }: LoadedScript,
   keccak: Hasher,
 ): Omit<TokenRules, 'token'> {
   return {
     tokenType: tokenTypeOf({ chainId, contract }, keccak),
     scriptHash,
+    owner,
+    expiry: expiryOf(declaration),
     inputs: mapped(declaration.inputs, ({ issuer }) => {
       const { address, lane } = declaration.issuers[issuer]!
       return { issuer: address, lane: laneOf(lane, keccak), retention: retentionOf(declaration, { address, lane }) }
@@ -47,6 +52,12 @@ export function typeRules(
       attestedBy: attestedBy === null ? undefined : (declaration.outside[attestedBy]?.signer ?? undefined),
     })),
   }
+}
+
+function expiryOf({ expiry }: Declaration): Expiry | undefined {
+  if (!expiry) return undefined
+  if ('at' in expiry) return { by: 'time', at: BigInt(expiry.at) }
+  return 'ttlS' in expiry ? { by: 'age', afterMs: BigInt(expiry.ttlS) * 1_000n } : { by: 'state', member: expiry.state }
 }
 
 /** A stream that stands under several names keeps what the longest of them says. */

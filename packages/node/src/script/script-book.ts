@@ -88,7 +88,7 @@ export class ScriptBook implements TokenBook {
       throw SmartLayerError.of('script.engine', { needed: declaration.engineId, have: this.#options.engineId })
     }
     await this.#ports.sandbox.load(scriptHash, service.code)
-    const script: LoadedScript = { contract, chainId: this.#options.chainId, scriptHash, declaration }
+    const script: LoadedScript = { contract, chainId: this.#options.chainId, scriptHash, declaration, owner }
     const { keccak } = this.#ports.identity.crypto
     this.#types.set(contract, {
       contract,

@@ -4,10 +4,13 @@ import {
   ANY_FRESHNESS,
   attest,
   canonicalJson,
+  type Domain,
   digestOf,
   domainOf,
+  type Expiry,
   easDomain,
   type Freshness,
+  fromHex,
   type Hex,
   homesOver,
   INPUT_KINDS,
@@ -29,6 +32,7 @@ import {
   toHex,
   tokenOf,
   tokenTypeOf,
+  uidOf,
   utf8,
   ZERO_32,
 } from '@smartlayer/protocol'
@@ -51,6 +55,7 @@ const { keccak } = crypto
 const LANE = 'facts'
 const SUBSET = 'facts/one'
 const START = 1_700_000_000_000n
+const BLOCK = { number: 1n, hash: ZERO_32, timestamp: 0n }
 
 /** Events in order of virtual time; one macrotask turn lets promises settle between two of them. */
 export class VirtualTime {
@@ -88,6 +93,14 @@ export type WorldOptions = {
   readonly capacity?: (service: Address) => number | undefined
   /** How anchors ask service nodes as clients do. */
   readonly http?: Http
+  /** Which network it is: its registry. */
+  readonly registry?: Address
+  /** Where clients reach a node. */
+  readonly apiOf?: (node: number) => string
+  /** When the instance expires. */
+  readonly expiry?: Expiry
+  /** Where the virtual clock stands at first, in ms. */
+  readonly startsAt?: number
 }
 export type Outside = (request: OutboundRequest) => OutboundResult
 
@@ -104,12 +117,12 @@ export class MemoryWorld {
   readonly calls = new Map<string, number>()
   readonly ref: TokenRef = { chainId: 1n, contract: `0x${'c0'.repeat(20)}`, tokenId: 7n }
   readonly issuer = signerOf(keyOf(99))
+  readonly holder = signerOf(keyOf(96))
+  /** Owns the contract. */
+  readonly owner = signerOf(keyOf(97))
   outside: Outside = () => ({ end: 'answer', status: 200, body: '{}', signature: undefined })
-  readonly #registry: Address = `0x${'a0'.repeat(20)}`
-  readonly domain = domainOf(
-    { name: 'SmartLayer', version: '1', chainId: 1n, verifyingContract: this.#registry },
-    keccak,
-  )
+  readonly #registry: Address
+  readonly domain: Domain
   readonly easDomain = easDomain({ chainId: 1n, eas: `0x${'42'.repeat(20)}` }, keccak)
   readonly #handlers = new Map<Address, (from: Address, message: unknown) => void>()
   /** Messages from and to a node take so many milliseconds longer. */
@@ -127,6 +140,9 @@ export class MemoryWorld {
   constructor(options: WorldOptions = {}) {
     const { anchorCount = 4, serviceCount = 3, http, capacity } = options
     this.#options = options
+    this.#registry = options.registry ?? `0x${'a0'.repeat(20)}`
+    this.domain = domainOf({ name: 'SmartLayer', version: '1', chainId: 1n, verifyingContract: this.#registry }, keccak)
+    this.time.now = options.startsAt ?? 0
     const keys = Array.from({ length: anchorCount + serviceCount }, (_, i) => keyOf(i + 1))
     this.#membership = {
       epoch: 1n,
@@ -138,7 +154,7 @@ export class MemoryWorld {
         role: i < anchorCount ? 'anchor' : 'service',
         transportKey: ZERO_32,
         overlay: '',
-        api: `http://node-${i}.test`,
+        api: options.apiOf?.(i) ?? `http://node-${i}.test`,
         operator: ZERO_32,
         platform: ZERO_32,
         stake: 1n,
@@ -240,6 +256,12 @@ export class MemoryWorld {
     return START + BigInt(Math.floor(this.time.now))
   }
 
+  /** The issuer goes on after an entry that it published to another network of the same registry. */
+  goOnAfter({ attestation }: StreamItem): void {
+    const { sequence } = SLInput.decode(fromHex(attestation.message.data))
+    this.#last = { sequence, uid: uidOf(attestation.message, keccak) }
+  }
+
   /** Signs, publishes and remembers the place of a fact. */
   async publish(body: object): Promise<StreamItem> {
     const item = this.fact(body)
@@ -282,7 +304,7 @@ export class MemoryWorld {
       store,
       log: storeLog(store),
       network: this.#network(signer.address),
-      chain: {} as Ports['chain'],
+      chain: { ownerOf: async () => ({ owner: this.holder.address, block: BLOCK }) } as unknown as Ports['chain'],
       sandbox: {
         load: async () => {},
         call: async (_, method, input) => {
@@ -347,6 +369,8 @@ export class MemoryWorld {
         token,
         tokenType,
         scriptHash,
+        owner: this.owner.address,
+        expiry: this.#options.expiry,
         inputs: { fact: { issuer: this.issuer.address, lane, retention: KEEP_ALL } },
         actions: {},
         effects: { call: { attempts: 3, timeoutMs: 500, idempotent: true, attestedBy: undefined } },

@@ -22,6 +22,7 @@ import { BODY_LIMIT, streamItemShape } from '../stream/item.ts'
 import { certifiedCheckpointShape, certifiedReceiptShape } from '../stream/messages.ts'
 import {
   attestedGrantShape,
+  certifiedJournalCheckpointShape,
   certifiedPlacementShape,
   certifiedRenewalShape,
   commitProofShape,
@@ -172,6 +173,8 @@ export const answerShape = record({
   stateRoot: bytes32,
   asOf: uint(64),
   stale: bool,
+  /** The instance ended: this is what it last said. A hint; the journal holds the entry that ended it. */
+  ended: optional(record({ reason: oneOfText('expired', 'retired'), time: text(20) })),
   roots: listOf(signedRootShape, 31),
   /** What vouches for the node's code: always this text until nodes carry enclave evidence. */
   evidence: text(64),
@@ -182,11 +185,15 @@ export type Answer = ShapeOf<typeof answerShape>
 export const grantRequestShape = record({ grant: attestedGrantShape })
 export type GrantRequest = ShapeOf<typeof grantRequestShape>
 
-/** GET /v1/instances/:instance/journal: committed entries in order; `proof` commits the last of them. */
+/**
+ * GET /v1/instances/:instance/journal: committed entries in order; `proof` commits the last of them. What is before the newest
+ * checkpoint may be cut.
+ */
 export const journalPageShape = record({
   instance: bytes32,
   entries: listOf(journaledEntryShape, PAGE_LIMIT),
   proof: optional(commitProofShape),
+  checkpoint: optional(certifiedJournalCheckpointShape),
 })
 export type JournalPage = ShapeOf<typeof journalPageShape>
 

@@ -30,6 +30,7 @@ const answer = (leases: readonly VotedLease[]): SealedRecord => ({
   placement: undefined,
   leases,
   certified: undefined,
+  restored: undefined,
 })
 
 function sealed(standing: HomeStanding, epoch: bigint): HomeStanding {
@@ -129,5 +130,40 @@ describe('records', () => {
         expect(until(said)).toBe(until(said.toReversed()))
       }),
     )
+  })
+})
+
+describe('a set that takes over a restored instance', () => {
+  const begun = (incarnation: bigint) => ({
+    checkpoint: {
+      instance: INSTANCE,
+      incarnation,
+      term: 2n,
+      n: 30n,
+      entry: hash(30),
+      time: 1n,
+      root: hash(9),
+      homeEpoch: 1n,
+    },
+    signatures: [],
+  })
+  const certified = (n: number, term: bigint, incarnation: bigint) =>
+    ({ head: { term, n: BigInt(n), hash: hash(n) }, certificate: { entry: { incarnation } } }) as never
+
+  test('goes on from its checkpoint, whatever an anchor that missed it says of the incarnation before', () => {
+    const restored = { ...answer([]), restored: begun(1n) }
+    const missed = { ...answer([]), certified: certified(60, 9n, 0n) }
+    for (const answers of [
+      [restored, missed],
+      [missed, restored],
+    ]) {
+      const record = takeOver(emptyRecord(INSTANCE), answers)
+      expect(record).toMatchObject({ incarnation: 1n, certified: undefined, committed: { n: 30n } })
+    }
+  })
+
+  test('keeps what was certified since', () => {
+    const since = { ...answer([]), restored: begun(1n), certified: certified(31, 3n, 1n) }
+    expect(takeOver(emptyRecord(INSTANCE), [answer([]), since]).certified?.head.n).toBe(31n)
   })
 })

@@ -1,5 +1,6 @@
 /** How one home set follows another: the old one seals, the new one takes over what 2f + 1 sealed answers prove (docs/spec/election.md). */
 import { type CertifiedEntry, compareHeads } from '../journal/messages.ts'
+import { beginIncarnation } from '../lifecycle/incarnation.ts'
 import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
 import { type AnchorContext, type AnchorRecord, mayRun, type VotedLease } from './record.ts'
 
@@ -14,7 +15,7 @@ export type HomeStanding = { readonly sealed: bigint; readonly opened: bigint }
 export const NO_STANDING: HomeStanding = { sealed: 0n, opened: 0n }
 
 /** What an anchor of the old home set says of one instance, after it sealed. Whoever takes it has checked its certificates. */
-export type SealedRecord = Pick<AnchorRecord, 'instance' | 'placement' | 'leases' | 'certified'>
+export type SealedRecord = Pick<AnchorRecord, 'instance' | 'placement' | 'leases' | 'certified' | 'restored'>
 
 /** From then on nothing of an older home epoch is signed. */
 export function seal(standing: HomeStanding, epoch: bigint): Verdict<HomeStanding> {
@@ -42,12 +43,12 @@ export function mayHandOver({ sealed, opened }: HomeStanding, before: bigint, ep
 
 /** What is handed over of a record: promises that may still bind, and the highest certificate. */
 export function sealedRecord(
-  { instance, placement, leases, certified }: AnchorRecord,
+  { instance, placement, leases, certified, restored }: AnchorRecord,
   context: Pick<AnchorContext, 'now' | 'epsilonMs' | 'settled'>,
 ): SealedRecord {
   const binding = leases.filter((lease) => !lease.released && mayRun(lease, context))
   const latest = binding.toSorted((a, b) => (a.expires < b.expires ? -1 : 1)).slice(-SEALED_LEASE_LIMIT)
-  return { instance, placement, leases: latest, certified }
+  return { instance, placement, leases: latest, certified, restored }
 }
 
 /** An answer whose leases no honest anchor can have voted for does not count: it would hold everybody up. */
@@ -69,12 +70,20 @@ export function takeOver(own: AnchorRecord, answers: readonly SealedRecord[]): A
   return answers.filter(({ instance }) => instance === own.instance).reduce(merged, own)
 }
 
-function merged(record: AnchorRecord, answer: SealedRecord): AnchorRecord {
+function merged(own: AnchorRecord, answer: SealedRecord): AnchorRecord {
+  const { restored } = answer
+  const record = restored && restored.checkpoint.incarnation > own.incarnation ? beginIncarnation(own, restored) : own
+  const { placement } = answer
+  const isOlder = (incarnation: bigint | undefined) => incarnation !== undefined && incarnation < record.incarnation
+  const placed = isOlder(placement?.placement.incarnation) ? undefined : placement
+  const certified = isOlder(answer.certified?.certificate.entry.incarnation) ? undefined : answer.certified
+  const highest = higherPlacement(record.placement, placed)
   return {
     ...record,
-    placement: higherPlacement(record.placement, answer.placement),
+    incarnation: highest?.placement.incarnation ?? record.incarnation,
+    placement: highest,
     leases: answer.leases.reduce(withLease, record.leases),
-    certified: higherCertificate(record.certified, answer.certified),
+    certified: higherCertificate(record.certified, certified),
   }
 }
 

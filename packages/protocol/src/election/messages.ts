@@ -1,6 +1,6 @@
 /** Signed messages of the election: reports, placements, renewals, releases (docs/spec/election.md). */
 
-import type { Certificate } from '../journal/messages.ts'
+import type { Certificate, CertifiedJournalCheckpoint } from '../journal/messages.ts'
 import { type Bytes32, type Hex, toHex } from '../primitives/bytes.ts'
 import type { Hasher } from '../primitives/crypto.ts'
 import { type Domain, digestOf } from '../primitives/domain.ts'
@@ -45,6 +45,8 @@ export type SignedReport = {
   readonly report: Report
   readonly signature: Hex
   readonly certificate: Certificate | undefined
+  /** Proves the report instead, where the incarnation began with a checkpoint and nothing is certified in it yet. */
+  readonly restored: CertifiedJournalCheckpoint | undefined
 }
 
 /** A placement with the votes of its home anchors; valid with 2f + 1. */

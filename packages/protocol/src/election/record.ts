@@ -1,7 +1,7 @@
 /** What a home anchor remembers of one instance: every promise it signed. Durable before any signature leaves. */
 
 import { epochOfTerm, firstTermOf } from '../directory/terms.ts'
-import type { CertifiedEntry, Head } from '../journal/messages.ts'
+import type { CertifiedEntry, CertifiedJournalCheckpoint, Head } from '../journal/messages.ts'
 import { GENESIS } from '../journal/messages.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import { ignore, type Verdict } from '../primitives/verdict.ts'
@@ -17,6 +17,10 @@ export type VotedLease = {
 
 export type AnchorRecord = {
   readonly instance: Bytes32
+  /** It signs nothing of a lower incarnation. */
+  readonly incarnation: bigint
+  /** The checkpoint with which that incarnation began here; undefined while it is the first. */
+  readonly restored: CertifiedJournalCheckpoint | undefined
   /** The highest term it signed anything for; it signs nothing for a lower one. */
   readonly term: bigint
   /** Its report in `term`, when it made one. */
@@ -53,6 +57,8 @@ export type AnchorContext = {
 export function emptyRecord(instance: Bytes32): AnchorRecord {
   return {
     instance,
+    incarnation: 0n,
+    restored: undefined,
     term: 0n,
     report: undefined,
     voted: undefined,

@@ -1,6 +1,7 @@
 /** When a home anchor reports, votes, renews and forgets: at most one executor at a time (docs/spec/election.md). */
 import { type Home, proposerOf } from '../directory/home.ts'
 import { compareHeads, GENESIS, type Head } from '../journal/messages.ts'
+import { olderIncarnation } from '../lifecycle/incarnation.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
 import type { CertifiedPlacement, Placement, Release, Renew, Report } from './messages.ts'
@@ -70,7 +71,10 @@ export function vote(
   context: AnchorContext,
 ): Decision<Placement> {
   const { placement, hash } = proposal
-  const refusal = malformedPlacement(proposal, { home, isServiceNode }, context) ?? otherEpoch(placement.term, context)
+  const refusal =
+    malformedPlacement(proposal, { home, isServiceNode }, context) ??
+    otherEpoch(placement.term, context) ??
+    olderIncarnation(placement.incarnation, record)
   if (refusal) return refusal
   if (placement.term < record.term) return ignore('election.term_old', { term: placement.term, highest: record.term })
   const sameTerm = placement.term === record.term
@@ -129,9 +133,9 @@ export function release(record: AnchorRecord, message: Release, signer: Address)
 /** Takes note of a placement that 2f + 1 votes prove; a lower term never replaces a higher one. */
 export function learnPlacement(record: AnchorRecord, certified: CertifiedPlacement, hash: Bytes32): AnchorRecord {
   const known = record.placement
-  return known && known.placement.term >= certified.placement.term
-    ? record
-    : { ...record, placement: { ...certified, hash } }
+  const { term, incarnation } = certified.placement
+  if (incarnation < record.incarnation || (known && known.placement.term >= term)) return record
+  return { ...record, incarnation, placement: { ...certified, hash } }
 }
 
 /** Whether the instance has a placement that may still be running for this anchor. */

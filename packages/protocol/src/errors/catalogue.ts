@@ -7,6 +7,7 @@ import { electionErrors } from '../election/errors.ts'
 import { executionErrors } from '../execution/errors.ts'
 import { healthErrors } from '../health/errors.ts'
 import { journalErrors } from '../journal/errors.ts'
+import { lifecycleErrors } from '../lifecycle/errors.ts'
 import { streamErrors } from '../stream/errors.ts'
 import { operationErrors } from './operation.ts'
 import { scriptErrors } from './script.ts'
@@ -19,6 +20,7 @@ export const catalogue = {
   ...healthErrors,
   ...journalErrors,
   ...executionErrors,
+  ...lifecycleErrors,
   ...accessErrors,
   ...apiErrors,
   ...scriptErrors,

@@ -1,9 +1,10 @@
 /** The state of an instance and how one committed entry changes it: the same on every replica, bit for bit. */
 import { canonicalJson } from '../attestation/content.ts'
 import { effectIdOf, subsetOf } from '../directory/ids.ts'
-import type { CheckedInput, Cursor, JournalInput, OutcomeBody } from '../journal/input.ts'
+import type { CheckedInput, Cursor, End, JournalInput, OutcomeBody } from '../journal/input.ts'
 import { cursorKey, parseReport } from '../journal/input.ts'
 import type { Entry } from '../journal/messages.ts'
+import { dueTime, type Ended } from '../lifecycle/expiry.ts'
 import { type Bytes32, toHex, utf8 } from '../primitives/bytes.ts'
 import type { Hasher } from '../primitives/crypto.ts'
 import { attempted, type Effect, ended, isOpen, OPEN_EFFECT_LIMIT } from './effects.ts'
@@ -33,6 +34,10 @@ export type InstanceState = {
   readonly actions: Readonly<Record<Bytes32, string>>
   /** Why the last input changed nothing, or empty. */
   readonly refused: string
+  /** Time of the first entry, where the script declares an age. */
+  readonly since?: string
+  /** How it ended; left out while it lives. */
+  readonly ended?: Ended
 }
 
 /** One call of the script. `method` and the JSON input are those of the sandbox contract (docs/spec/token.md). */
@@ -78,10 +83,12 @@ export function handlerCall(
   { entry, input, checked }: { entry: Entry; input: JournalInput; checked: CheckedInput },
   { rules, keccak }: { rules: TokenRules; keccak: Hasher },
 ): HandlerCall | undefined {
+  if (state.ended) return undefined
   const common = { state: state.data, instance: state.instance, time: Number(entry.time) }
   switch (input.kind) {
     case 'term-start':
     case 'attempt':
+    case 'lifecycle':
       return undefined
     case 'input': {
       const followed = state.topics.some(
@@ -107,7 +114,9 @@ export function applyEntry(
   result: HandlerResult | undefined,
   { rules, keccak }: { rules: TokenRules; keccak: Hasher },
 ): InstanceState {
-  const base = { ...state, n: String(entry.n), refused: '' }
+  const base = begun({ ...state, n: String(entry.n), refused: '' }, entry, rules)
+  if (base.ended) return input.kind === 'term-start' ? base : { ...base, refused: 'lifecycle.retired' }
+  if (input.kind === 'lifecycle') return endedBy(base, { entry, end: input.end }, rules)
   const moved = advance(base, { entry, input, checked }, rules)
   if (!result) return moved
   if ('refused' in result) return { ...moved, refused: result.refused }
@@ -127,6 +136,20 @@ export function applyEntry(
   if (effects.filter(isOpen).length > OPEN_EFFECT_LIMIT) return { ...moved, refused: 'effect.too_many' }
   const next = { ...moved, data: result.data, effects, topics: result.topics }
   return canonicalJson(next).length > STATE_LIMIT ? { ...moved, refused: 'state.too_large' } : next
+}
+
+function begun(state: InstanceState, { n, time }: Entry, { expiry }: TokenRules): InstanceState {
+  return n === 1n && expiry?.by === 'age' ? { ...state, since: String(time) } : state
+}
+
+/** The end of an instance: its state stays as it is, and nothing is left to be done for it. */
+function endedBy(state: InstanceState, { entry, end }: { entry: Entry; end: End }, rules: TokenRules): InstanceState {
+  if (end.by === 'owner' && end.retire.incarnation !== entry.incarnation)
+    return { ...state, refused: 'restore.incarnation' }
+  const due = dueTime(state, rules.expiry)
+  if (end.by === 'expiry' && (due === undefined || entry.time < due)) return { ...state, refused: 'lifecycle.not_due' }
+  const reason = end.by === 'owner' ? 'retired' : 'expired'
+  return { ...state, topics: [], ended: { reason, time: String(entry.time) } }
 }
 
 /** What the network itself keeps: cursors, effects, actions taken. */

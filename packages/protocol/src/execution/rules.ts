@@ -1,4 +1,6 @@
 /** What the rules must know of a token's script: read once from its signed declaration, the same on every node. */
+
+import type { Expiry } from '../lifecycle/expiry.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import type { Retention } from '../stream/retention.ts'
 import type { EffectPolicy } from './effects.ts'
@@ -14,6 +16,9 @@ export type TokenRules = {
   readonly token: Bytes32
   readonly tokenType: Bytes32
   readonly scriptHash: Bytes32
+  /** Who signed the script: the owner of the contract. */
+  readonly owner?: Address | undefined
+  readonly expiry?: Expiry | undefined
   readonly inputs: Readonly<Record<string, InputRule>>
   readonly actions: Readonly<Record<string, ActionRule>>
   readonly effects: Readonly<Record<string, EffectRule>>

@@ -2,6 +2,7 @@
 
 import type { CertifiedPlacement, Placement } from '../election/messages.ts'
 import { type AnchorContext, type AnchorRecord, enterTerm, isOver, otherEpoch } from '../election/record.ts'
+import { olderIncarnation } from '../lifecycle/incarnation.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
 import { type CertifiedEntry, compareHeads, type Entry, type Head, kindOf, type Place, placeOf } from './messages.ts'
@@ -28,7 +29,10 @@ export function acceptEntry(
   const { entry, hash } = proposal
   const { placement } = proposal.placement
   const refusal =
-    wrongPlace(proposal, placement) ?? wrongTime(entry, previousTime, context) ?? otherEpoch(entry.term, context)
+    wrongPlace(proposal, placement) ??
+    wrongTime(entry, previousTime, context) ??
+    otherEpoch(entry.term, context) ??
+    olderIncarnation(entry.incarnation, record)
   if (refusal) return refusal
   if (entry.term < record.term) return ignore('election.term_old', { term: entry.term, highest: record.term })
   const known = record.leases.find((lease) => lease.placement === proposal.placement.hash)
@@ -47,7 +51,7 @@ export function acceptEntry(
 /** Holds a certified entry: signed only in the entry's own term. A certificate stored without it may still be reported. */
 export function holdEntry(record: AnchorRecord, certified: CertifiedEntry, context: AnchorContext): Signing<Place> {
   const { certificate, head } = certified
-  const elsewhere = otherEpoch(head.term, context)
+  const elsewhere = otherEpoch(head.term, context) ?? olderIncarnation(certificate.entry.incarnation, record)
   if (elsewhere) return elsewhere
   if (head.term < record.term) return ignore('election.term_old', { term: head.term, highest: record.term })
   const entered = enterTerm(holdKnown(record, certified), head.term, context)
@@ -57,6 +61,7 @@ export function holdEntry(record: AnchorRecord, certified: CertifiedEntry, conte
 /** Stores a certificate for later reports; signs nothing. */
 export function learnCertificate(record: AnchorRecord, certified: CertifiedEntry): AnchorRecord {
   const known = record.certified
+  if (certified.certificate.entry.incarnation < record.incarnation) return record
   return known && compareHeads(known.head, certified.head) >= 0 ? record : { ...record, certified }
 }
 

@@ -2,31 +2,14 @@
 import { canonicalJson } from '../attestation/content.ts'
 import type { Home } from '../directory/home.ts'
 import type { InstanceState, Json } from '../execution/instance.ts'
-import type { Address, Bytes32, Hex } from '../primitives/bytes.ts'
+import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import { toHex, utf8 } from '../primitives/bytes.ts'
 import type { Hasher } from '../primitives/crypto.ts'
 import { digestOf } from '../primitives/domain.ts'
 import { signersAmong } from '../primitives/quorum.ts'
-import { bytes32, struct, type TypeOf, uint } from '../primitives/struct.ts'
 import { accept, ignore, reject, type Verdict } from '../primitives/verdict.ts'
 import type { Door } from './certify.ts'
-import type { Entry, Executed, Head } from './messages.ts'
-
-/** The state after entry `n`, of that term and time (ms), has this root. `homeEpoch` names the home set that signs. */
-export const JournalCheckpoint = struct('JournalCheckpoint', {
-  instance: bytes32,
-  incarnation: uint(64),
-  term: uint(64),
-  n: uint(64),
-  entry: bytes32,
-  time: uint(64),
-  root: bytes32,
-  homeEpoch: uint(64),
-})
-export type JournalCheckpoint = TypeOf<typeof JournalCheckpoint>
-
-/** A checkpoint with the signatures of its home anchors; valid with 2f + 1. */
-export type CertifiedJournalCheckpoint = { readonly checkpoint: JournalCheckpoint; readonly signatures: readonly Hex[] }
+import { type CertifiedJournalCheckpoint, type Entry, type Executed, type Head, JournalCheckpoint } from './messages.ts'
 
 /** Roots that replicas signed, each with its signer as the door recovered it. */
 export type VerifiedRoot = { readonly node: Address; readonly executed: Executed }

@@ -8,6 +8,8 @@ import { outcomeContext } from '../directory/ids.ts'
 import type { AttemptEnd } from '../execution/effects.ts'
 import { OutsideAnswer } from '../execution/messages.ts'
 import type { TokenRules } from '../execution/rules.ts'
+import { mayBeDue } from '../lifecycle/expiry.ts'
+import { Retire } from '../lifecycle/messages.ts'
 import { type Address, type Bytes32, fromHex, type Hex, toHex, utf8, ZERO_32 } from '../primitives/bytes.ts'
 import type { Crypto } from '../primitives/crypto.ts'
 import { type Domain, digestOf } from '../primitives/domain.ts'
@@ -49,6 +51,10 @@ export type JournalInput =
     }
   | { readonly kind: 'attempt'; readonly attestation: Attestation; readonly body: string }
   | { readonly kind: 'outcome'; readonly attestation: Attestation; readonly body: string }
+  | { readonly kind: 'lifecycle'; readonly end: End }
+
+/** Why an instance ends: its time is over, or the owner of its contract says so. */
+export type End = { readonly by: 'expiry' } | { readonly by: 'owner'; readonly retire: Retire; readonly signature: Hex }
 
 /** Where an instance stands in one subset of one stream. */
 export type Cursor = { readonly sequence: bigint; readonly uid: Bytes32 }
@@ -89,6 +95,8 @@ export function checkInput(input: JournalInput, context: InputContext): Verdict<
     case 'attempt':
     case 'outcome':
       return checkReport(input, context)
+    case 'lifecycle':
+      return checkEnd(input.end, context)
   }
 }
 
@@ -187,6 +195,19 @@ function checkAction(input: JournalInput & { kind: 'action' }, context: InputCon
   })
   if (granted.verdict !== 'accept') return granted
   return accept({ uid: toHex(digest), content: args, cursor: undefined })
+}
+
+function checkEnd(end: End, { rules, instance, time, domain, crypto }: InputContext): Verdict<CheckedInput> {
+  if (end.by === 'expiry') {
+    const due = mayBeDue(rules.expiry, time)
+    return due.verdict === 'accept' ? accept({ uid: ZERO_32, content: ZERO_32, cursor: undefined }) : due
+  }
+  const digest = digestOf(Retire, end.retire, domain, crypto.keccak)
+  const signer = crypto.recover(digest, end.signature)
+  if (!signer || signer !== rules.owner)
+    return reject('attestation.signer', { signer: signer ?? 'nobody', role: 'owner of the contract' })
+  if (end.retire.instance !== instance) return reject('grant.token')
+  return accept({ uid: toHex(digest), content: ZERO_32, cursor: undefined })
 }
 
 /** Attempts and outcomes are attested by the executor; an outside system's own signature inside is checked too. */

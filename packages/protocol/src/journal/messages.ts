@@ -5,7 +5,7 @@ import { type Domain, digestOf } from '../primitives/domain.ts'
 import { bytes32, struct, type TypeOf, uint } from '../primitives/struct.ts'
 
 /** What a journal entry carries. The order is part of the wire format: append only. */
-export const ENTRY_KINDS = ['term-start', 'input', 'action', 'attempt', 'outcome', 'give-up'] as const
+export const ENTRY_KINDS = ['term-start', 'input', 'action', 'attempt', 'outcome', 'give-up', 'lifecycle'] as const
 export type EntryKind = (typeof ENTRY_KINDS)[number]
 
 /** One place of an instance's journal. `input` is the UID of the attested input, `content` the hash of its body, `time` in ms. */
@@ -34,6 +34,22 @@ export type Place = TypeOf<typeof Accept>
 /** A replica computed this state after entry n. */
 export const Executed = struct('Executed', { instance: bytes32, n: uint(64), entry: bytes32, root: bytes32 })
 export type Executed = TypeOf<typeof Executed>
+
+/** The state after entry `n`, of that term and time (ms), has this root. `homeEpoch` names the home set that signs. */
+export const JournalCheckpoint = struct('JournalCheckpoint', {
+  instance: bytes32,
+  incarnation: uint(64),
+  term: uint(64),
+  n: uint(64),
+  entry: bytes32,
+  time: uint(64),
+  root: bytes32,
+  homeEpoch: uint(64),
+})
+export type JournalCheckpoint = TypeOf<typeof JournalCheckpoint>
+
+/** A checkpoint with the signatures of its home anchors; valid with 2f + 1. */
+export type CertifiedJournalCheckpoint = { readonly checkpoint: JournalCheckpoint; readonly signatures: readonly Hex[] }
 
 /** An entry with the accepts that certify it. */
 export type Certificate = { readonly entry: Entry; readonly accepts: readonly Hex[] }

@@ -16,8 +16,7 @@ import {
   signedDrainShape,
   signedSampleShape,
 } from '../health/messages.ts'
-import { JournalCheckpoint } from '../journal/checkpoint.ts'
-import { Accept, Executed, Held } from '../journal/messages.ts'
+import { Accept, Executed, Held, JournalCheckpoint } from '../journal/messages.ts'
 import {
   integer,
   listOf,
@@ -35,6 +34,7 @@ import { certifiedCheckpointShape, certifiedReceiptShape, Receipt, StreamCheckpo
 import {
   attestedGrantShape,
   certificateShape,
+  certifiedJournalCheckpointShape,
   certifiedPlacementShape,
   certifiedRenewalShape,
   commitProofShape,
@@ -69,16 +69,13 @@ const sealedRecordShape = record({
   placement: optional(certifiedPlacementShape),
   leases: listOf(votedLeaseShape, SEALED_LEASE_LIMIT),
   certificate: optional(certificateShape),
+  restored: optional(certifiedJournalCheckpointShape),
 })
 export type SealedRecordMessage = ShapeOf<typeof sealedRecordShape>
 
 /** What the network itself keeps of an instance comes on top of what its script may keep. */
 const snapshot = text(2 * STATE_LIMIT)
 const signedExecutedShape = record({ executed: Executed, signature: sharedSignature })
-const certifiedJournalCheckpointShape = record({
-  checkpoint: JournalCheckpoint,
-  signatures: listOf(signature, HOME_LIMIT),
-})
 
 /** A checkpoint as it is kept and handed on: with the state that it vouches for, and the certificate of its entry. */
 export const keptCheckpointShape = record({
@@ -154,6 +151,8 @@ export const wireShape = oneOf('type', {
   'journal-offer': record({ snapshot, roots: listOf(signedExecutedShape, HOME_LIMIT) }),
   'journal-endorsed': record({ checkpoint: JournalCheckpoint, signature }),
   'journal-checkpoint': record({ certified: certifiedJournalCheckpointShape }),
+  // A home anchor asks the executor for a checkpoint now: somebody wants the whole instance.
+  'checkpoint-wanted': record({ instance: bytes32 }),
   // What is before a checkpoint was cut: who lacks it goes on from the state there.
   'journal-snapshot': record({ token: text(TOKEN_TEXT_LIMIT), kept: keptCheckpointShape }),
   'journal-request': record({ instance: bytes32, from: uint(64), limit: integer(1, RANGE_LIMIT) }),

@@ -2,7 +2,8 @@
 import { Action, Grant, GrantCheck } from '../access/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
 import { Placement, Renew, Report } from '../election/messages.ts'
-import { Entry } from '../journal/messages.ts'
+import { Entry, JournalCheckpoint } from '../journal/messages.ts'
+import { Retire } from '../lifecycle/messages.ts'
 import { listOf, oneOf, optional, record, type ShapeOf, sharedSignature, signature, text } from '../primitives/shape.ts'
 import { BODY_LIMIT, streamItemShape } from '../stream/item.ts'
 
@@ -18,7 +19,14 @@ const body = text(BODY_LIMIT)
 export const certificateShape = record({ entry: Entry, accepts: signatures })
 export const certifiedPlacementShape = record({ placement: Placement, votes: signatures })
 export const certifiedRenewalShape = record({ renew: Renew, votes: signatures })
-export const signedReportShape = record({ report: Report, signature, certificate: optional(certificateShape) })
+export const certifiedJournalCheckpointShape = record({ checkpoint: JournalCheckpoint, signatures })
+/** What is reported is proven by its certificate, or by the checkpoint with which an incarnation began. */
+export const signedReportShape = record({
+  report: Report,
+  signature,
+  certificate: optional(certificateShape),
+  restored: optional(certifiedJournalCheckpointShape),
+})
 export const signedReportsShape = listOf(signedReportShape, HOME_LIMIT)
 export const attestedGrantShape = record({
   grant: Grant,
@@ -42,6 +50,7 @@ export const journalInputShape = oneOf('kind', {
   action: record({ action: Action, signature, grant: optional(attestedGrantShape), args: body }),
   attempt: record({ attestation: attestationShape, body }),
   outcome: record({ attestation: attestationShape, body }),
+  lifecycle: record({ end: oneOf('by', { expiry: record({}), owner: record({ retire: Retire, signature }) }) }),
 })
 
 /** An entry as it is stored and repaired: with its input and what certifies it. */

@@ -63,6 +63,7 @@ export function declarationOf(definition: TokenDefinition, bindings: Bindings): 
     limits: { ...DEFAULT_LIMITS, ...definition.limits },
     valueAtRisk: definition.valueAtRisk ?? '0',
     serviceClass: definition.serviceClass ?? 0,
+    ...(definition.expiry ? { expiry: definition.expiry } : {}),
   }
   return parseDeclaration(declaration as unknown as Json)
 }

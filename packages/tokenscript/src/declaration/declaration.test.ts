@@ -102,6 +102,9 @@ test.each<[string, (d: Declaration) => void, string]>([
     'state: keyword pattern',
   ],
   ['a negative value at risk', (d) => Object.assign(d, { valueAtRisk: '-1' }), 'valueAtRisk'],
+  ['an expiry that says two things', (d) => Object.assign(d, { expiry: { at: 1, ttlS: 1 } }), 'expiry: expected one'],
+  ['an expiry at once', (d) => Object.assign(d, { expiry: { ttlS: 0 } }), 'expiry.ttlS'],
+  ['an expiry by no member', (d) => Object.assign(d, { expiry: { state: '__proto__' } }), 'expiry.state'],
   ['a scope without verb', (d) => Object.assign(d.queries.status!, { scope: 'flight' }), 'queries.status.scope'],
   ['a secret twice', (d) => Object.assign(d, { secrets: ['A', 'A'] }), 'secrets: a name stands twice'],
 ])('%s is refused with its place', (_, change, message) => {

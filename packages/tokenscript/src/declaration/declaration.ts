@@ -29,6 +29,9 @@ export type DeclaredEffect = {
   readonly attestedBy: string | null
 }
 
+/** A time (ms since 1970), seconds after the first entry, or a member of the state that holds a time in ms. */
+export type DeclaredExpiry = { readonly at: number } | { readonly ttlS: number } | { readonly state: string }
+
 export type Declaration = {
   readonly format: 1
   readonly type: string
@@ -49,6 +52,8 @@ export type Declaration = {
   /** Base units of the staked token, decimal. */
   readonly valueAtRisk: string
   readonly serviceClass: number
+  /** When an instance ends by itself; left out, it does not. */
+  readonly expiry?: DeclaredExpiry
 }
 
 /** Gas per call when the author names none, and the most that may be named (the figures of the pinned engine). */
@@ -68,6 +73,8 @@ export const DEFAULT_LIMITS: Limits = { stateBytes: 65_536, effectsPerCall: 8 }
 export const LIMIT_CEILINGS: Limits = { stateBytes: 262_144, effectsPerCall: 32 }
 export const ATTEMPT_LIMIT = 10
 export const TIMEOUT_LIMIT_MS = 30_000
+/** A century. */
+export const TTL_LIMIT_S = 36_525 * 86_400
 /** Most entries of each of issuers, outside, inputs, queries, actions, effects and secrets. */
 export const ENTRY_LIMIT = 64
 export const DECLARATION_BYTE_LIMIT = 262_144

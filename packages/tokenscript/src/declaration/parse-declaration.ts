@@ -17,11 +17,13 @@ import {
   DEFAULT_RETENTION,
   type Declaration,
   type DeclaredEffect,
+  type DeclaredExpiry,
   ENTRY_LIMIT,
   GAS_LIMIT,
   LIMIT_CEILINGS,
   type Named,
   TIMEOUT_LIMIT_MS,
+  TTL_LIMIT_S,
 } from './declaration.ts'
 import { isHost, originOf } from './origin.ts'
 
@@ -38,7 +40,7 @@ const FIELDS = [
   'outside',
   'inputs',
   'queries',
-].concat(['actions', 'effects', 'secrets', 'gas', 'limits', 'valueAtRisk', 'serviceClass'])
+].concat(['actions', 'effects', 'secrets', 'gas', 'limits', 'valueAtRisk', 'serviceClass', 'expiry'])
 const NAME = /^[a-z][A-Za-z0-9]{0,63}$/
 const TYPE = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/
 const VERSION = /^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})$/
@@ -107,6 +109,7 @@ export function parseDeclaration(input: string | Json): Declaration {
     limits: countsOf(declaration.limits, 'limits', DEFAULT_LIMITS, (name) => LIMIT_CEILINGS[name]),
     valueAtRisk: textOf(declaration.valueAtRisk, 'valueAtRisk', DECIMAL, 'a decimal amount in base units'),
     serviceClass: countOf(declaration.serviceClass, 'serviceClass', 255, 0),
+    ...(declaration.expiry === undefined ? {} : { expiry: expiryOf(declaration.expiry) }),
   }
 }
 
@@ -194,6 +197,14 @@ function keyOf(input: Json | undefined, among: Named<unknown>, at: string): stri
 }
 
 /** Left out by declarations that were written before there was a choice. */
+function expiryOf(input: Json): DeclaredExpiry {
+  const expiry = recordOf(input, 'expiry', ['at', 'ttlS', 'state'])
+  if (Object.keys(expiry).length !== 1) refuse('expiry', 'expected one of at, ttlS, state')
+  if (expiry.at !== undefined) return { at: countOf(expiry.at, 'expiry.at', Number.MAX_SAFE_INTEGER, 1) }
+  if (expiry.ttlS !== undefined) return { ttlS: countOf(expiry.ttlS, 'expiry.ttlS', TTL_LIMIT_S, 1) }
+  return { state: textOf(expiry.state, 'expiry.state', NAME, 'the name of a member of the state') }
+}
+
 function retentionOf(input: Json | undefined, at: string): string {
   if (input === undefined) return DEFAULT_RETENTION
   if (typeof input === 'string' && parseRetention(input)) return input

@@ -116,6 +116,8 @@ type Common<S, T> = {
   readonly valueAtRisk?: string
   /** Class of service level that placement follows, as registered on chain: 0 to 255. */
   readonly serviceClass?: number
+  /** When an instance ends by itself: at a time in ms, so many seconds after its first entry, or when a member of its state says. */
+  readonly expiry?: { readonly at: number } | { readonly ttlS: number } | { readonly state: string }
   readonly gas?: Partial<GasCaps>
   readonly limits?: Partial<Limits>
 }

@@ -316,7 +316,7 @@ export class FakeNetwork {
       const executed = { instance: this.instance, n: 12n, entry: ZERO_32, root: ROOT }
       return { executed, signature: this.signers[replica]!.sign(digestOf(Executed, executed, this.domain, keccak)) }
     })
-    const position = { instance: this.instance, method, term, n, stateRoot: root, asOf, stale }
+    const position = { instance: this.instance, method, term, n, stateRoot: root, asOf, stale, ended: undefined }
     return { attestation, result, ...position, roots, evidence: NO_EVIDENCE }
   }
 
