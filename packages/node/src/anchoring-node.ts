@@ -112,6 +112,7 @@ export class AnchoringNode {
       ...parts,
       journals: this.journals,
       activate: (text) => this.#activate(text),
+      keep: (text) => this.#keep(text),
     })
     this.roots = new RootBoard(this.#post)
     this.#grants = new GrantService(ports, context)
@@ -218,12 +219,19 @@ export class AnchoringNode {
     const token = formatTokenRef(ref)
     const known = this.#active.get(token)
     if (known) return known
-    const loaded = await this.#context.tokens.load(ref)
+    const loaded = await this.#keep(token)
     if (!this.#isHome(loaded)) return loaded
-    await this.#index.add(loaded.instance, token)
     if (this.#index.isAsleep(loaded.instance)) await this.#dormitory.wake(loaded.instance)
     this.#active.set(token, loaded)
     this.#proposer.watch(loaded)
+    return loaded
+  }
+
+  /** Its records are kept here from now on, if this anchor is home of it; nobody is elected for it yet. */
+  async #keep(text: string): Promise<LoadedToken> {
+    const ref = parseTokenRef(text)
+    const loaded = await this.#context.tokens.load(ref)
+    if (this.#isHome(loaded)) await this.#index.add(loaded.instance, formatTokenRef(ref))
     return loaded
   }
 

@@ -53,6 +53,8 @@ type Parts = {
   readonly journals: JournalService
   /** Loads a token and takes it up; throws as TokenBook. */
   readonly activate: (text: string) => Promise<LoadedToken>
+  /** As `activate`, but nobody is elected for it: what is restored must come before the first entry. */
+  readonly keep: (text: string) => Promise<LoadedToken>
 }
 
 export class LifecycleService {
@@ -84,7 +86,7 @@ export class LifecycleService {
   /** Takes an archive. Throws what `checkArchive` and `judgeRestore` refuse with, and `queue.full`. */
   async restore(text: string, { archive, order }: RestoreRequest): Promise<RestoreAnswer> {
     return this.#alone(async () => {
-      const token = await this.#parts.activate(text)
+      const token = await this.#parts.keep(text)
       const proven = orThrow(this.#proven(token, archive, { byOwner: order !== undefined }))
       if (proven.instance !== token.instance)
         throw SmartLayerError.of('archive.malformed', { detail: `it is not of ${text} under its present script` })
@@ -97,13 +99,14 @@ export class LifecycleService {
 
   /** Begins the incarnation of a checkpoint that 2f + 1 home anchors endorsed. Throws what is wrong with it. */
   async begin(text: string, kept: KeptCheckpoint): Promise<PlaceReached> {
-    const token = await this.#parts.activate(text)
+    const token = await this.#parts.keep(text)
     const { checkpoint } = kept.certified
     if (checkpoint.instance !== token.instance)
       throw SmartLayerError.of('archive.malformed', { detail: `it is not of ${text} under its present script` })
     orThrow(this.#parts.door.checkpoint(token, kept.certified))
     this.#parts.journals.learn(token.instance, { kept, entries: [], proof: undefined })
     const reached = await this.#reached(token.instance)
+    await this.#parts.activate(text)
     this.#ports.telemetry.log('info', 'instance.restored', { instance: token.instance, ...reached })
     return reached
   }
