@@ -324,7 +324,7 @@ export class Executor {
       const stream = streamOf(rule.issuer, rules.tokenType, rule.lane, keccak)
       const subset = subsetOf(topic.subset, keccak)
       const after = BigInt(state.cursors[cursorKey(stream, subset)]?.sequence ?? 0)
-      const item = this.#parts.inputs.next(stream, subset, after)
+      const item = this.#parts.inputs.next(stream, subset, after, this.#token.instance)
       if (!item) continue
       const revocation = this.#parts.inputs.revocationOf(rule.issuer, item)
       const input: JournalInput = { kind: 'input', name: topic.input, ...item, revocation }

@@ -390,7 +390,8 @@ export class HostedInstance {
       if (!rule) continue
       const stream = streamOf(rule.issuer, this.token.rules.tokenType, rule.lane, keccak)
       const subset = subsetOf(topic.subset, keccak)
-      this.#parts.inputs.follow(stream, subset, BigInt(state?.cursors[`${stream}:${subset}`]?.sequence ?? 0))
+      const after = BigInt(state?.cursors[`${stream}:${subset}`]?.sequence ?? 0)
+      this.#parts.inputs.follow(stream, subset, after, this.token.instance)
     }
   }
 
