@@ -68,6 +68,11 @@ export class Crew {
     }
   }
 
+  send(name: string, message: object): void {
+    const child = this.#members.get(name)?.child
+    if (child?.connected) child.send(message)
+  }
+
   /** Kills a process, which `start` may start again. */
   async kill(name: string): Promise<void> {
     const member = this.#members.get(name)!

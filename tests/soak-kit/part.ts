@@ -40,7 +40,8 @@ export function takePart<Plan extends CommonPlan, What extends { readonly kind: 
   const life = Number(values.life)
   const stop = new AbortController()
   let heads: Readonly<Record<string, number>> = {}
-  process.on('message', (order: Order) => {
+  process.on('message', (order: Order | { readonly type: string }) => {
+    if (!('heads' in order)) return // something that only some processes understand
     heads = order.heads
     stop.abort()
   })
