@@ -7,7 +7,7 @@ export const BREAKS = {
     {
       file: /node\/src\/main\.ts$/,
       find: "new SqliteStore(join(config.folder, 'store.db'))",
-      replace: "new SqliteStore(join(config.folder, 'store', String(process.pid)))",
+      replace: "new SqliteStore(join(config.folder, 'store.db' + process.pid))",
     },
   ],
   /** A call that may have been made is made again, whatever the token says of it. */

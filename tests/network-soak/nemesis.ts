@@ -32,11 +32,13 @@ export type Pace = keyof typeof PACES
 type Lasting = keyof (typeof PACES)['long']
 
 /** From the end of a fault until every instance took a fact that was published after it. */
-const WHOLE_LIMIT_MS = 45_000
+const WHOLE_LIMIT_MS = 60_000
 const ASK_TOTAL_MS = 4_000
 const ASK_TIMEOUT_MS = 2_000
 const ARRIVAL_LIMIT_MS = 10_000
 const POLL_MS = 100
+/** Strikes that follow each other without rest. */
+const ROW = 4
 
 export type Arena = {
   readonly network: LocalNetwork
@@ -57,7 +59,7 @@ export type End = { readonly seconds: number; readonly struck: number }
 type Fault = (nemesis: Nemesis) => Promise<string>
 
 export const FAULTS: Readonly<Record<string, Fault>> = {
-  'kill -9 of an executor': async (nemesis) => nemesis.kill([await nemesis.executor()], 'backS'),
+  'kill -9 of an executor': (nemesis) => nemesis.killExecutor(),
   'kill -9 of an executor that comes back late': async (nemesis) => nemesis.kill([await nemesis.executor()], 'lateS'),
   'kill -9 of an executor in a call': async (nemesis) => nemesis.kill([await nemesis.caller()], 'backS'),
   'kill -9 of an executor in a call, back late': async (nemesis) => nemesis.kill([await nemesis.caller()], 'lateS'),
@@ -67,7 +69,10 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   'kill -9 of an anchor that comes back late': async (nemesis) => nemesis.kill(nemesis.pick('anchor', 1), 'lateS'),
   'kill -9 of an executor and an anchor': async (nemesis) =>
     nemesis.kill([await nemesis.executor(), ...nemesis.pick('anchor', 1)], 'backS'),
-  'SIGSTOP of an executor within a lease': async (nemesis) => nemesis.stop([await nemesis.executor()], 'withinS'),
+  'kill -9 of executors in a row': (nemesis) => nemesis.inARow((each) => each.killExecutor()),
+  'kill -9 of all anchors in turn': (nemesis) => nemesis.killAnchorsInTurn(),
+  'SIGSTOP of executors in a row': (nemesis) => nemesis.inARow((each) => each.stopExecutor()),
+  'SIGSTOP of an executor within a lease': (nemesis) => nemesis.stopExecutor(),
   'SIGSTOP of an executor beyond a lease': async (nemesis) => nemesis.stop([await nemesis.executor()], 'beyondS'),
   'SIGSTOP of an executor in a call': async (nemesis) => nemesis.stop([await nemesis.caller()], 'beyondS'),
   'SIGSTOP of a replica': async (nemesis) => nemesis.stop([await nemesis.replica()], 'beyondS'),
@@ -145,6 +150,28 @@ export class Nemesis {
     const seconds = await this.#sleep(lasting)
     this.#victims.goOn(names)
     return `${names.join(', ')} stopped for ${seconds} s`
+  }
+
+  async killExecutor(): Promise<string> {
+    return this.kill([await this.executor()], 'backS')
+  }
+
+  async stopExecutor(): Promise<string> {
+    return this.stop([await this.executor()], 'withinS')
+  }
+
+  /** Each as soon as the one before it is back, whether instances have come to rest or not. */
+  async inARow(strike: (nemesis: Nemesis) => Promise<string>): Promise<string> {
+    const done: string[] = []
+    while (done.length < ROW) done.push(await strike(this))
+    return done.join(', ')
+  }
+
+  /** One at a time, each as soon as the one before it is up: what they have is on their disks. */
+  async killAnchorsInTurn(): Promise<string> {
+    const anchors = this.pick('anchor', this.#arena.plan.anchors.length)
+    for (const anchor of anchors) await this.kill([anchor], 'backS')
+    return anchors.join(', ')
   }
 
   async stopAndKill(): Promise<string> {
