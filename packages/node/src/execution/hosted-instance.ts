@@ -176,6 +176,7 @@ export class HostedInstance {
     this.#executor = undefined
     this.#checkpoints = undefined
     this.replica.join(placement.replicas)
+    this.#follow()
     this.#wake()
     this.#announce()
     if (placement.executor === this.#self && !this.#wasReleased(checked.value)) this.#elect(certified, checked.value)
@@ -381,17 +382,24 @@ export class HostedInstance {
     if (confirmed && since >= BigInt(this.#context.parameters.checkpointEvery)) this.#checkpoints?.offer(confirmed)
   }
 
-  /** Follows the subsets that the present state names, from where the instance stands in them. */
+  /**
+   * Follows the subsets that the present state names, from where the instance stands in them. One that lives elsewhere stands
+   * still: it wants nothing, and no anchor keeps anything for it.
+   */
   #follow(): void {
     const { state } = this.replica
+    const { inputs } = this.#parts
     const { keccak } = this.#ports.identity.crypto
+    const { replicas } = this.#placed?.certified.placement ?? {}
+    const isElsewhere = replicas !== undefined && !replicas.includes(this.#self)
     for (const topic of state?.topics ?? []) {
       const rule = this.token.rules.inputs[topic.input]
       if (!rule) continue
       const stream = streamOf(rule.issuer, this.token.rules.tokenType, rule.lane, keccak)
       const subset = subsetOf(topic.subset, keccak)
       const after = BigInt(state?.cursors[`${stream}:${subset}`]?.sequence ?? 0)
-      this.#parts.inputs.follow(stream, subset, after, this.token.instance)
+      if (isElsewhere) inputs.unfollow(stream, subset, this.token.instance)
+      else inputs.follow(stream, subset, after, this.token.instance)
     }
   }
 
