@@ -6,7 +6,7 @@ import { type EffectStatus, type Replayed, replay } from './model.ts'
 export type Bounds = { readonly anchors: readonly string[]; readonly tokens: readonly string[] }
 
 /** A node's heap is limited; what it takes beside the heap must not grow without end either. */
-const RSS_LIMIT_MB = 320
+const RSS_LIMIT_MB = 240
 
 type Publication = Fact & { end: 'ok' | 'fail' | 'open' }
 type Asked = {
