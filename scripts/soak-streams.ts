@@ -5,13 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { BREAKS, type Break } from '../tests/soak/broken.ts'
+import { BREAKS } from '../tests/soak/broken.ts'
 import { MOUNTS_VARIABLE, namespaceFlags } from '../tests/soak/disk.ts'
 import { FAULTS } from '../tests/soak/nemesis.ts'
 import { printReport } from '../tests/soak/report.ts'
 import { runSoak } from '../tests/soak/run.ts'
-
-const IMPATIENT_MS = 1_000
+import { judged, known, number } from './soak-command.ts'
 
 const { values } = parseArgs({
   options: {
@@ -25,11 +24,8 @@ const { values } = parseArgs({
     'port-base': { type: 'string', default: '15700' },
   },
 })
-if (values.break !== undefined && !(values.break in BREAKS)) {
-  fail(`--break ${values.break} is not known. Use one of: ${Object.keys(BREAKS).join(', ')}.`)
-}
-const unknown = values.only.find((name) => !(name in FAULTS))
-if (unknown) fail(`--only ${unknown} is not known. Use some of: ${Object.keys(FAULTS).join(', ')}.`)
+const [planted] = known(values.break === undefined ? [] : [values.break], BREAKS, 'break')
+const only = known(values.only, FAULTS, 'only')
 const flags = values['no-mounts'] || process.env[MOUNTS_VARIABLE] !== undefined ? undefined : namespaceFlags()
 if (flags) await withMounts(flags)
 else await run()
@@ -46,45 +42,19 @@ async function withMounts(flags: readonly string[]): Promise<void> {
 }
 
 async function run(): Promise<void> {
-  const stop = new AbortController()
-  let stoppedAt = 0
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      // One signal may come twice, to the whole group and handed on; who sends another one later does not want to wait.
-      if (stop.signal.aborted && performance.now() - stoppedAt > IMPATIENT_MS) process.exit(1)
-      if (!stop.signal.aborted) stoppedAt = performance.now()
-      stop.abort()
-    })
-  }
   const seed = number(values.seed ?? String(randomInt(2 ** 31)), 'seed')
   const portBase = number(values['port-base'], 'port-base')
-  try {
-    const result = await runSoak({
+  const soak = (signal: AbortSignal) =>
+    runSoak({
       folder: join(tmpdir(), `smart-layer-soak-${portBase}`),
       portBase,
       seconds: number(values.seconds, 'seconds'),
       seed,
-      patches: values.break === undefined ? [] : BREAKS[values.break as Break],
-      only: values.only,
+      patches: planted === undefined ? [] : BREAKS[planted],
+      only,
       keep: values.keep,
-      signal: stop.signal,
+      signal,
       progress: (line) => process.stderr.write(`${line}\n`),
     })
-    const { passed, failed } = result
-    process.stderr.write(printReport(result))
-    console.log(values.json ? JSON.stringify(result) : `${passed} passed, ${failed} failed`)
-    process.exit(failed === 0 ? 0 : 1)
-  } catch (error) {
-    if (stop.signal.aborted) fail('It was stopped before it could be judged.')
-    throw error
-  }
-}
-
-function number(text: string, name: string): number {
-  return /^\d{1,10}$/.test(text) ? Number(text) : fail(`--${name} takes a whole number, not "${text}".`)
-}
-
-function fail(why: string): never {
-  console.error(`✖ ${why}`)
-  process.exit(2)
+  await judged(soak, { print: printReport, json: values.json })
 }

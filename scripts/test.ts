@@ -9,6 +9,8 @@ type Suite = { readonly name: string; readonly run: () => Promise<Counts> }
 const SIMULATED_SEEDS = { network: 20, streams: 500 } as const
 /** Long enough for every fault once; `npm run soak:streams` goes on for ten minutes. */
 const SOAK_S = 60
+/** The same for the whole network; `npm run soak:network` goes on until 210 processes were killed or stopped. */
+const NETWORK_SOAK_S = 90
 
 const SUITES: readonly Suite[] = [
   { name: 'contracts', run: contracts },
@@ -30,6 +32,18 @@ const SUITES: readonly Suite[] = [
         '--json',
         '--port-base',
         '16700',
+      ]),
+  },
+  {
+    name: 'network-soak',
+    run: () =>
+      counted('the network under faults on real processes', [
+        'scripts/soak-network.ts',
+        '--seconds',
+        String(NETWORK_SOAK_S),
+        '--json',
+        '--port-base',
+        '18800',
       ]),
   },
   { name: 'browser', run: browser },

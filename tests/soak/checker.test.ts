@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { parseHistory, Recorder, readHistory } from '../soak-kit/recorder.ts'
 import { check } from './checker.ts'
 import { figures } from './figures.ts'
-import { type Held, type Line, parseHistory, Recorder, readHistory, type Seen } from './history.ts'
+import type { Held, Line, Seen, What } from './history.ts'
 
 const BOUNDS = { anchors: ['anchor-1', 'anchor-2', 'anchor-3', 'anchor-4'], faults: 1 }
-const RECORDED = parseHistory(readFileSync(new URL('recorded.jsonl', import.meta.url), 'utf8'))
+const RECORDED = parseHistory<What>(readFileSync(new URL('recorded.jsonl', import.meta.url), 'utf8'))
 const PROPERTY_RUNS = 40
 
 type Entry = Seen & Partial<Held>
@@ -323,12 +324,12 @@ describe('the checker', () => {
 describe('a history', () => {
   it('that a kill tore goes on behind its last whole line', () => {
     const folder = mkdtempSync(join(tmpdir(), 'soak-history-'))
-    const first = new Recorder(folder, 'writer', 1)
+    const first = new Recorder<What>(folder, 'writer', 1)
     first.invoke({ kind: 'invoke', f: 'publish', stream: '0x1', subset: 'a', body: 'b' })
     writeFileSync(join(folder, 'writer.jsonl'), '{"process":"writer","li', { flag: 'a' })
-    const second = new Recorder(folder, 'writer', 2)
+    const second = new Recorder<What>(folder, 'writer', 2)
     second.close()
-    expect(readHistory(folder).map(({ life, f }) => `${life} ${f}`)).toEqual([
+    expect(readHistory<What>(folder).map(({ life, f }) => `${life} ${f}`)).toEqual([
       '1 life',
       '1 publish',
       '2 life',

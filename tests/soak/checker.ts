@@ -1,12 +1,6 @@
 /** Judges the histories of a soak: a pure function from what everybody wrote down to what does not hold. */
+import { type Finding, judge, type Law } from '../soak-kit/verdict.ts'
 import type { Acknowledged, Followed, Head, Held, Line, Publish, Read, Seen } from './history.ts'
-
-export type Finding = {
-  readonly name: string
-  /** How much was looked at: a law that looked at nothing says nothing, and does not hold. */
-  readonly looked: number
-  readonly faults: readonly string[]
-}
 
 /** `faults` is how many anchors may be lost or wrong at a time. */
 export type Bounds = { readonly anchors: readonly string[]; readonly faults: number }
@@ -41,11 +35,8 @@ type World = {
   /** For each stream, what most anchors have at each place. */
   readonly log: ReadonlyMap<string, ReadonlyMap<number, Held>>
 }
-type Law = (world: World) => { readonly looked: number; readonly faults: readonly string[] }
 
-const FAULTS_NAMED = 20
-
-const LAWS: Readonly<Record<string, Law>> = {
+const LAWS: Readonly<Record<string, Law<World>>> = {
   'every acknowledged entry stands at its place on 2f + 1 anchors': kept,
   'every receipt was signed by 2f + 1 home anchors': receipted,
   'no place ever had two UIDs, in any answer': oneEntryAPlace,
@@ -64,13 +55,7 @@ const LAWS: Readonly<Record<string, Law>> = {
 }
 
 export function check(lines: readonly Line[], bounds: Bounds): readonly Finding[] {
-  const world = worldOf(lines, bounds)
-  return Object.entries(LAWS).map(([name, law]) => {
-    const { looked, faults } = law(world)
-    const named = faults.slice(0, FAULTS_NAMED)
-    const more = faults.length > named.length ? [`and ${faults.length - named.length} more`] : []
-    return { name, looked, faults: looked === 0 ? ['there was nothing to look at'] : [...named, ...more] }
-  })
+  return judge(worldOf(lines, bounds), LAWS)
 }
 
 // --- laws ---

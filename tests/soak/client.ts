@@ -1,7 +1,4 @@
-/** What the clients of a soak share: where the network is, how an entry is checked, and how they come and go. */
-import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
-import { fastCrypto } from '@smartlayer/node'
+/** What the clients of a soak share: what they are told, and how an entry is checked. */
 import {
   type Address,
   accepted,
@@ -16,14 +13,14 @@ import {
   type StreamItem,
   tokenTypeOf,
 } from '@smartlayer/protocol'
-import { connect, type SmartLayer } from '@smartlayer/sdk/server'
-import { type Held, Recorder, shortDigest } from './history.ts'
+import type { SmartLayer } from '@smartlayer/sdk/server'
+import type { CommonPlan, Part as PartOf } from '../soak-kit/part.ts'
+import { shortDigest } from '../soak-kit/recorder.ts'
+import type { Held, What } from './history.ts'
 
 export const LANE = 'facts'
 /** Subsets of each stream; instances of the token follow the first. */
 export const SUBSETS = ['line/0', 'line/1', 'line/2'] as const
-
-export type Place = { readonly name: string; readonly api: string }
 
 export type PlannedStream = {
   readonly writer: string
@@ -32,65 +29,16 @@ export type PlannedStream = {
   readonly key: Hex
 }
 
-/** What every process of a soak is told; kept in a file. */
-export type Plan = {
-  /** Where histories are, and what writers must keep. */
-  readonly histories: string
+/** What every process of the soak is told; kept in a file. Instances of the token live on the service nodes. */
+export type Plan = CommonPlan & {
+  /** What writers must keep. */
   readonly outboxes: string
-  readonly anchors: readonly Place[]
-  /** Service nodes: instances of the token live there. */
-  readonly services: readonly Place[]
-  readonly chain: { readonly id: number; readonly rpcUrl: string; readonly registry: Address }
   readonly contract: Address
   readonly streams: readonly PlannedStream[]
 }
 
-/** What the conductor says to its processes. Readers end when they have come as far as `heads`, by stream or stream/subset. */
-export type Order = { readonly type: 'stop'; readonly heads: Readonly<Record<string, number>> }
-
-/** A process of the soak: its part of the plan, its history, and the moment at which it is told to end. */
-export type Part = {
-  readonly plan: Plan
-  readonly name: string
-  readonly life: number
-  readonly recorder: Recorder
-  readonly stopped: AbortSignal
-  /** Once it was told to end. */
-  heads(): Readonly<Record<string, number>>
-}
-
-export function takePart(): Part {
-  const { values } = parseArgs({
-    options: { plan: { type: 'string' }, name: { type: 'string' }, life: { type: 'string', default: '1' } },
-  })
-  const plan = JSON.parse(readFileSync(values.plan!, 'utf8')) as Plan
-  const name = values.name!
-  const life = Number(values.life)
-  const stop = new AbortController()
-  let heads: Readonly<Record<string, number>> = {}
-  process.on('message', (order: Order) => {
-    heads = order.heads
-    stop.abort()
-  })
-  process.on('disconnect', () => process.exit(1)) // nobody waits for us any more
-  const recorder = new Recorder(plan.histories, name, life)
-  return { plan, name, life, recorder, stopped: stop.signal, heads: () => heads }
-}
-
-/** Connects as soon as enough of the network is there. Each process asks the anchors in an order of its own. */
-export async function connected({ plan, stopped }: Part, key: Hex, first: number): Promise<SmartLayer> {
-  const crypto = await fastCrypto()
-  const apis = plan.anchors.map(({ api }) => api)
-  const anchors = apis.map((_, i) => apis[(i + first) % apis.length]!)
-  for (;;) {
-    try {
-      return await connect({ anchors, chain: plan.chain, key, crypto })
-    } catch (error) {
-      if (!(error instanceof SmartLayerError) || !error.retryable || stopped.aborted) throw error
-      await pause(200)
-    }
-  }
-}
+/** A process of this soak. */
+export type Part = PartOf<Plan, What>
 
 export type Check = (stream: PlannedStream, item: StreamItem) => Held
 
@@ -124,33 +72,4 @@ export function entryCheck({ site: { crypto, network } }: SmartLayer, { chain, c
     known.set(digest, held)
     return { at: held.sequence, ...held }
   }
-}
-
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', end)
-      resolve()
-    }
-    const timer = setTimeout(end, ms)
-    if (signal?.aborted) end()
-    signal?.addEventListener('abort', end)
-  })
-}
-
-/** A small generator with a seed: the same seed plans the same run. */
-export function generator(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
-export function codeOf(error: unknown): string {
-  if (error instanceof SmartLayerError) return error.code
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
 }

@@ -1,16 +1,19 @@
 /** The last process of a soak: it reads everything that every anchor has, and judges all histories. */
 import { type StreamHead, statusShape, streamHeadShape, streamPageShape, subsetOf } from '@smartlayer/protocol'
+import { pause } from '../soak-kit/chance.ts'
+import { codeOf, connected, type Place, takePart } from '../soak-kit/part.ts'
+import { readHistory } from '../soak-kit/recorder.ts'
 import { check } from './checker.ts'
-import { codeOf, connected, entryCheck, type Place, type PlannedStream, pause, SUBSETS, takePart } from './client.ts'
+import { entryCheck, type Plan, type PlannedStream, SUBSETS } from './client.ts'
 import { figures } from './figures.ts'
-import { type Held, type Read, readHistory } from './history.ts'
+import type { Held, Read, What } from './history.ts'
 
 const TIMEOUT_MS = 5_000
 const ATTEMPTS = 4
 const FOLLOW_LIMIT_MS = 45_000
 const POLL_MS = 250
 
-const part = takePart()
+const part = takePart<Plan, What>()
 const { plan, recorder } = part
 const smartLayer = await connected(part, plan.streams[0]!.key, 0)
 const followedSubset = subsetOf(SUBSETS[0], smartLayer.site.crypto.keccak)
@@ -20,7 +23,7 @@ const followed = new Map<string, number>()
 for (const anchor of plan.anchors) for (const stream of plan.streams) await examine(anchor, stream)
 for (const service of plan.services) await follow(service)
 recorder.close()
-const lines = readHistory(plan.histories)
+const lines = readHistory<What>(plan.histories)
 const findings = check(lines, { anchors: plan.anchors.map(({ name }) => name), faults: 1 })
 process.send!({ findings, figures: figures(lines) }, () => process.exit(0))
 

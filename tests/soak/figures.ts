@@ -1,4 +1,5 @@
 /** What a soak measured, from its histories alone: how much was published and read, how fast, and what was done to it. */
+import { counted } from '../soak-kit/verdict.ts'
 import type { Line } from './history.ts'
 
 export type Figures = {
@@ -72,12 +73,6 @@ function latencyOf(spans: readonly Span[]): Latency {
   const sorted = spans.map(({ from, to }) => to - from).sort((a, b) => a - b)
   const share = (part: number) => round(sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0)
   return { p50: share(0.5), p99: share(0.99), most: share(1) }
-}
-
-function counted(names: readonly string[]): Readonly<Record<string, number>> {
-  const counts: Record<string, number> = {}
-  for (const name of names) counts[name] = (counts[name] ?? 0) + 1
-  return counts
 }
 
 function round(value: number): number {

@@ -2,9 +2,12 @@
 import { join } from 'node:path'
 import type { LocalNetwork } from '@smartlayer/cli'
 import { type Address, type StreamHead, statusShape, streamHeadShape } from '@smartlayer/protocol'
-import { type Plan, pause } from './client.ts'
+import { pause, type Span, shuffled } from '../soak-kit/chance.ts'
+import type { Recorder } from '../soak-kit/recorder.ts'
+import { Victims } from '../soak-kit/victims.ts'
+import type { Plan } from './client.ts'
 import { dropIndex, fillDisk, limitFiles, segmentSize, type Tear, tearTail, wipe } from './disk.ts'
-import type { Recorder } from './history.ts'
+import type { What } from './history.ts'
 
 type Faults = Parameters<LocalNetwork['injectFaults']>[1]
 
@@ -14,7 +17,6 @@ const PACES = {
   short: { pauseS: [5, 5.5], cutS: [2, 3], downS: [0.1, 1], fullS: [2, 3], calmS: [0.2, 0.6] },
 } as const
 export type Pace = keyof typeof PACES
-type Span = readonly [number, number]
 
 const WEATHER: Faults = { loss: 0.2, jitterMs: 50, duplicate: 0.1 }
 const NO_FAULTS: Faults = { loss: 0, jitterMs: 0, duplicate: 0, cut: [] }
@@ -29,7 +31,7 @@ const COMPANION_SHARE = 0.35
 export type Arena = {
   readonly network: LocalNetwork
   readonly plan: Plan
-  readonly recorder: Recorder
+  readonly recorder: Recorder<What>
   /** Anchors that have a small disk of their own. */
   readonly disks: readonly string[]
   readonly draw: () => number
@@ -76,14 +78,13 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
 export class Nemesis {
   readonly #arena: Arena
   #started = 0
-  readonly #stopped = new Set<string>()
+  readonly #victims: Victims
   #addresses = new Map<string, Address>()
   #forgetful: string | undefined
 
   constructor(arena: Arena) {
     this.#arena = arena
-    // A stopped process hears no signal that asks it to end.
-    process.on('exit', () => this.goOn())
+    this.#victims = new Victims(arena.network)
   }
 
   get anchors(): readonly string[] {
@@ -119,24 +120,23 @@ export class Nemesis {
   }
 
   async crash(victims: readonly string[]): Promise<string> {
-    await Promise.all(victims.map((victim) => this.#kill(victim)))
+    await Promise.all(victims.map((victim) => this.#victims.kill(victim)))
     await this.#sleep(PACES[this.#arena.pace].downS)
-    await Promise.all(victims.map((victim) => this.#arena.network.restart(victim)))
+    await this.#victims.restart(victims)
     return `${victims.length} killed and started again`
   }
 
   /** Each is killed as soon as the one before it is up, whether it has caught up or not: what they have is on their disks. */
   async crashInARow(): Promise<string> {
     for (const victim of this.#shuffled(this.anchors)) {
-      await this.#kill(victim)
-      await this.#arena.network.restart(victim)
+      await this.#victims.kill(victim)
+      await this.#victims.restart([victim])
     }
     return 'each killed as soon as the one before was up'
   }
 
   async stopAndGo(anchor: string): Promise<string> {
-    this.#arena.network.nodes.get(anchor)!.signal('SIGSTOP')
-    this.#stopped.add(anchor)
+    this.#victims.stop(anchor)
     const ms = await this.#sleep(PACES[this.#arena.pace].pauseS)
     this.goOn()
     return `for ${(ms / 1_000).toFixed(1)} s`
@@ -176,9 +176,9 @@ export class Nemesis {
 
   /** Does something to the data of a node that was killed, and starts it again. */
   async damage(anchor: string, how: (folder: string) => string): Promise<string> {
-    await this.#kill(anchor)
+    await this.#victims.kill(anchor)
     const done = how(this.#folderOf(anchor))
-    await this.#arena.network.restart(anchor)
+    await this.#victims.restart([anchor])
     return done
   }
 
@@ -301,16 +301,8 @@ export class Nemesis {
     await this.#arena.network.injectFaults(anchor, faults).catch(() => undefined)
   }
 
-  async #kill(anchor: string): Promise<void> {
-    const node = this.#arena.network.nodes.get(anchor)!
-    node.signal('SIGKILL')
-    while (node.running) await pause(5)
-  }
-
-  /** Nothing stays stopped. */
   goOn(): void {
-    for (const anchor of this.#stopped) this.#arena.network.nodes.get(anchor)!.signal('SIGCONT')
-    this.#stopped.clear()
+    this.#victims.goOn()
   }
 
   async #sleep([least, most]: Span): Promise<number> {
@@ -320,8 +312,7 @@ export class Nemesis {
   }
 
   #shuffled<T>(values: readonly T[]): readonly T[] {
-    const left = [...values]
-    return values.map(() => left.splice(Math.floor(this.#arena.draw() * left.length), 1)[0]!)
+    return shuffled(values, this.#arena.draw)
   }
 
   #folderOf(anchor: string): string {

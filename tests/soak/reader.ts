@@ -9,19 +9,11 @@ import {
   subsetOf,
 } from '@smartlayer/protocol'
 import type { SmartLayer } from '@smartlayer/sdk/server'
-import {
-  type Check,
-  codeOf,
-  connected,
-  entryCheck,
-  generator,
-  LANE,
-  type Part,
-  pause,
-  SUBSETS,
-  takePart,
-} from './client.ts'
-import { historyOf, type Read, type Seen } from './history.ts'
+import { generator, pause } from '../soak-kit/chance.ts'
+import { codeOf, connected, takePart } from '../soak-kit/part.ts'
+import { historyOf } from '../soak-kit/recorder.ts'
+import { type Check, entryCheck, LANE, type Part, type Plan, SUBSETS } from './client.ts'
+import type { Read, Seen, What } from './history.ts'
 
 const PAGE_TIMEOUT_MS = 3_000
 /** A connection is given up after this long at most, so that each reader meets every anchor. */
@@ -41,7 +33,7 @@ type Cursor = {
   uid: string | undefined
 }
 
-const part = takePart()
+const part = takePart<Plan, What>()
 const first = part.plan.streams[0]!
 const smartLayer = await connected(part, first.key, part.life)
 const reader: Reader = {
@@ -63,7 +55,7 @@ function cursorsOf({ part: { plan, name } }: Reader): readonly Cursor[] {
   ])
   const open = new Map<string, Cursor>()
   const byName = new Map(fresh.map((cursor) => [cursor.name, cursor]))
-  for (const line of historyOf(plan.histories, name)) {
+  for (const line of historyOf<What>(plan.histories, name)) {
     if (line.f !== 'read') continue
     const key = `${line.life}/${line.op}`
     if (line.kind === 'invoke') open.set(key, byName.get(line.reader!)!)

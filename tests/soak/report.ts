@@ -1,5 +1,5 @@
 /** The report of a soak as text. */
-import type { Finding } from './checker.ts'
+import { listed, printVerdict } from '../soak-kit/verdict.ts'
 import type { Latency } from './figures.ts'
 import type { SoakResult } from './run.ts'
 
@@ -14,27 +14,14 @@ export function printReport({ findings, figures, ...about }: SoakResult): string
     ['receipt after', `${latencyOf(latencyMs.calm)} ms without a fault; ${latencyOf(latencyMs.all)} ms with all`],
     ['longest silence', `${(figures.longestSilenceMs / 1_000).toFixed(1)} s without any receipt`],
     ['read', `${read.entries} entries in ${read.subscriptions} subscriptions and ${read.pages} pages`],
-    ['clients killed', `${about.clientKills}; lives: ${list(figures.lives)}`],
-    ['faults', list(figures.faults)],
+    ['clients killed', `${about.clientKills}; lives: ${listed(figures.lives)}`],
+    ['faults', listed(figures.faults)],
     ['full disk by', about.disks],
-    ['codes', list(figures.codes) || 'none'],
+    ['codes', listed(figures.codes) || 'none'],
   ]
-  const width = Math.max(...rows.map(([name]) => name.length))
-  const table = rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}`)
-  return ['', ...table, '', ...findings.flatMap(printFinding), ''].join('\n')
-}
-
-function printFinding({ name, looked, faults }: Finding): readonly string[] {
-  const isHeld = faults.length === 0
-  return [`  ${isHeld ? '✔' : '✖'} ${name} (${looked})`, ...faults.map((fault) => `      ${fault}`)]
+  return printVerdict(rows, findings)
 }
 
 function latencyOf({ p50, p99, most }: Latency): string {
   return `p50 ${p50}, p99 ${p99}, most ${most}`
-}
-
-function list(counts: Readonly<Record<string, number>>): string {
-  return Object.entries(counts)
-    .map(([name, count]) => `${name} ${count}`)
-    .join(' · ')
 }

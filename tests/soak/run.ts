@@ -1,5 +1,4 @@
 /** A soak from beginning to end: a network of processes, clients, a nemesis, and the verdict of an independent checker. */
-import { once } from 'node:events'
 import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,12 +13,15 @@ import {
 } from '@smartlayer/cli'
 import { fastCrypto } from '@smartlayer/node'
 import { formatTokenRef, laneOf, streamOf, subsetHeadShape, subsetOf, tokenTypeOf } from '@smartlayer/protocol'
-import type { Finding } from './checker.ts'
-import { generator, LANE, type Order, type Plan, pause, SUBSETS } from './client.ts'
-import { Crew, startProgram } from './crew.ts'
+import { generator, pause, unlessAborted } from '../soak-kit/chance.ts'
+import { Crew, examined } from '../soak-kit/crew.ts'
+import type { Order } from '../soak-kit/part.ts'
+import { Recorder } from '../soak-kit/recorder.ts'
+import type { Finding } from '../soak-kit/verdict.ts'
+import { LANE, type Plan, SUBSETS } from './client.ts'
 import { MOUNTS_VARIABLE, mountDisk, unmountDisk } from './disk.ts'
 import type { Figures } from './figures.ts'
-import { Recorder } from './history.ts'
+import type { What } from './history.ts'
 import { headOf, Nemesis, type Pace } from './nemesis.ts'
 
 const WRITERS = ['single', 'pipelined', 'batch'] as const
@@ -56,7 +58,8 @@ export type SoakOptions = {
   readonly signal: AbortSignal
   readonly progress: (line: string) => void
 }
-export type SoakResult = {
+type Judged = { readonly findings: readonly Finding[]; readonly figures: Figures }
+export type SoakResult = Judged & {
   readonly passed: number
   readonly failed: number
   readonly seed: number
@@ -65,8 +68,6 @@ export type SoakResult = {
   readonly disks: string
   readonly readyMs: number
   readonly clientKills: number
-  readonly findings: readonly Finding[]
-  readonly figures: Figures
 }
 
 /** `passed` and `failed` count the laws of the checker. */
@@ -112,7 +113,7 @@ async function soak(
   const planFile = join(network.layout.folder, 'plan.json')
   writeFileSync(planFile, JSON.stringify(plan), { mode: 0o600 })
   const logs = plan.histories
-  const recorder = new Recorder(plan.histories, 'nemesis', 1)
+  const recorder = new Recorder<What>(plan.histories, 'nemesis', 1)
   const pace = seconds < LONG_S ? 'short' : 'long'
   const nemesis = new Nemesis({
     network,
@@ -125,7 +126,9 @@ async function soak(
     signal,
     progress,
   })
-  const crew = new Crew({ planFile, logs, draw: generator(seed + 1), progress })
+  const programs = new URL('.', import.meta.url)
+  const programOf = (name: string) => (name.startsWith('writer') ? 'writer.ts' : 'reader.ts')
+  const crew = new Crew({ programs, programOf, planFile, logs, draw: generator(seed + 1), progress })
   const readyMs = Math.round(performance.now() - options.started)
   const over = new AbortController()
   signal.addEventListener('abort', () => {
@@ -143,10 +146,10 @@ async function soak(
     await harassed
     signal.throwIfAborted()
     await finish({ plan, nemesis, crew, recorder, progress })
-    const examined = await examine(planFile, logs)
-    const failed = examined.findings.filter(({ faults }) => faults.length > 0).length
+    const judged = await examined<Judged>(new URL('examiner.ts', import.meta.url), { planFile, logs })
+    const failed = judged.findings.filter(({ faults }) => faults.length > 0).length
     return {
-      passed: examined.findings.length - failed,
+      passed: judged.findings.length - failed,
       failed,
       seed,
       seconds,
@@ -156,19 +159,11 @@ async function soak(
           : 'a limit on file sizes: no disk may be mounted here',
       readyMs,
       clientKills: crew.kills,
-      ...examined,
+      ...judged,
     }
   } finally {
     crew.killAll()
   }
-}
-
-/** Whoever stops a soak does not wait for what is under way. */
-function unlessAborted<T>(signal: AbortSignal, run: Promise<T>): Promise<T> {
-  const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason))
-  })
-  return Promise.race([run, aborted])
 }
 
 /** Writers finish what they signed, readers read what there is; who cannot is a fault like any other. */
@@ -182,7 +177,7 @@ async function finish({
   plan: Plan
   nemesis: Nemesis
   crew: Crew
-  recorder: Recorder
+  recorder: Recorder<What>
   progress: (line: string) => void
 }): Promise<void> {
   const wrong = (detail: string) => recorder.write(0, { kind: 'info', f: 'wrong', detail })
@@ -198,22 +193,6 @@ async function finish({
     wrong(`${name} could not finish`)
   await nemesis.heal().catch((error: Error) => wrong(error.message))
   recorder.close()
-}
-
-/** The checker is a process of its own and sees nothing but histories and anchors. */
-async function examine(planFile: string, logs: string): Promise<{ findings: readonly Finding[]; figures: Figures }> {
-  const child = startProgram('examiner.ts', { planFile, logs, name: 'examiner', life: 1 })
-  const end = () => child.kill('SIGKILL')
-  process.on('exit', end)
-  try {
-    const [answer] = await Promise.race([
-      once(child, 'message'),
-      once(child, 'exit').then(() => Promise.reject(new Error(`the examiner ended without a word; see ${logs}`))),
-    ])
-    return answer as { findings: readonly Finding[]; figures: Figures }
-  } finally {
-    process.off('exit', end)
-  }
 }
 
 /** A token type whose three issuers have a stream each. */

@@ -2,19 +2,11 @@
 import { join } from 'node:path'
 import { accepted, type Bytes32, canonicalJson, checkReceipt, homeOf, isSmartLayerError } from '@smartlayer/protocol'
 import type { BatchFact, Issuer, Published, SmartLayer } from '@smartlayer/sdk/server'
-import {
-  type Check,
-  codeOf,
-  connected,
-  entryCheck,
-  generator,
-  LANE,
-  type Part,
-  pause,
-  SUBSETS,
-  takePart,
-} from './client.ts'
-import { shortDigest } from './history.ts'
+import { generator, pause } from '../soak-kit/chance.ts'
+import { codeOf, connected, takePart } from '../soak-kit/part.ts'
+import { shortDigest } from '../soak-kit/recorder.ts'
+import { type Check, entryCheck, LANE, type Part, type Plan, SUBSETS } from './client.ts'
+import type { What } from './history.ts'
 
 const RUN = 'soak'
 const PATIENCE_MS = 12_000
@@ -38,7 +30,7 @@ type Writer = {
 
 const MODES: Readonly<Record<string, (writer: Writer) => Promise<void>>> = { single, pipelined, batch }
 
-const part = takePart()
+const part = takePart<Plan, What>()
 let made = 0
 const writer = await open()
 while (!part.stopped.aborted) await MODES[writer.stream.writer]!(writer)

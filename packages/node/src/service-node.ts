@@ -24,7 +24,6 @@ import {
   SmartLayerError,
   toHex,
   tokenOf,
-  topicOf,
   ZERO_ADDRESS,
 } from '@smartlayer/protocol'
 import type { NodeContext } from './context.ts'
@@ -336,10 +335,7 @@ export class ServiceNode {
     this.#hosted.delete(instance)
     this.#byToken.delete(token)
     this.#loading.delete(formatTokenRef(ref))
-    const followed = new Set([...this.#hosted.values()].flatMap(({ topics }) => topics.map(topicOf)))
-    for (const topic of hosted.topics) {
-      if (!followed.has(topicOf(topic))) this.#inputs.unfollow(topic.stream, topic.subset)
-    }
+    for (const { stream, subset } of hosted.topics) this.#inputs.unfollow(stream, subset, instance)
     this.#ports.store
       .commit([{ key: HOSTED_PREFIX + instance, value: undefined }])
       .catch((error) => this.#failed(formatTokenRef(ref), error))

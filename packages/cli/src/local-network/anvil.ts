@@ -60,6 +60,11 @@ export class Anvil {
     return this.#child?.pid
   }
 
+  /** Sends a signal to the process: one that ends it has it started again. */
+  signal(name: NodeJS.Signals): void {
+    if (this.#child && !hasEnded(this.#child)) this.#child.kill(name)
+  }
+
   get chainId(): number {
     return this.#options.chainId
   }

@@ -1,9 +1,9 @@
 /** Performs one attempt of an effect: builds the request, fills in secrets, checks the lease last, and types the end. */
 import {
   type Address,
-  type AttemptEnd,
   type Bytes32,
   type Effect,
+  endOfStatus,
   type Hex,
   isHex,
   isSmartLayerError,
@@ -87,18 +87,13 @@ function endOf(
     body: result.body,
     signature: result.signature ?? '',
   }
-  const end = endOfAnswer(result.status, isSigned(context, ports, { token, effect, answer }))
+  const { idempotent = false } = token.rules.effects[effect.name] ?? {}
+  const end = endOfStatus(result.status, { signed: isSigned(context, ports, { token, effect, answer }), idempotent })
   return {
     end,
     reason: end === 'answered' ? 'answered' : `status ${result.status}`,
     answer: end === 'answered' ? answer : null,
   }
-}
-
-/** 5xx and 429 are failures; anything else is an answer, if it carries the signature that the token declares. */
-function endOfAnswer(status: number, signed: boolean): AttemptEnd {
-  if (status >= 500 || status === 429) return 'failed'
-  return signed ? 'answered' : 'lost'
 }
 
 function isSigned(

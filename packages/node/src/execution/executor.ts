@@ -33,6 +33,8 @@ import {
   recoverShared,
   streamOf,
   subsetOf,
+  type Topic,
+  topicsInTurn,
   type WireMessage,
 } from '@smartlayer/protocol'
 import type { LoadedToken, NodeContext } from '../context.ts'
@@ -94,6 +96,8 @@ export class Executor {
   /** Attempts whose request left, or is leaving, by this process: none is performed twice. */
   readonly #performed = new Set<string>()
   #calls = 0
+  /** The topic whose fact was proposed last. */
+  #lastTopic: Topic | undefined
   /** After a fact that was refused, none is tried before this time. */
   #factsFrom = 0
   /** This process committed an entry in this term: it knows of all that was committed before. */
@@ -328,17 +332,20 @@ export class Executor {
     if (this.#ports.clock.monotonic() < this.#factsFrom) return undefined
     const { rules } = this.#token
     const { keccak } = this.#ports.identity.crypto
-    for (const topic of state.topics) {
+    for (const topic of topicsInTurn(state.topics, this.#lastTopic)) {
       const rule = rules.inputs[topic.input]
       if (!rule) continue
       const stream = streamOf(rule.issuer, rules.tokenType, rule.lane, keccak)
       const subset = subsetOf(topic.subset, keccak)
       const after = BigInt(state.cursors[cursorKey(stream, subset)]?.sequence ?? 0)
-      const item = this.#parts.inputs.next(stream, subset, after)
+      const item = this.#parts.inputs.next(stream, subset, after, this.#token.instance)
       if (!item) continue
       const revocation = this.#parts.inputs.revocationOf(rule.issuer, item)
       const input: JournalInput = { kind: 'input', name: topic.input, ...item, revocation }
-      if (this.#check(input, state)) return input
+      if (this.#check(input, state)) {
+        this.#lastTopic = topic
+        return input
+      }
       this.#parts.inputs.discard(stream, subset, after + 1n)
       this.#factsFrom = this.#ports.clock.monotonic() + REFUSED_PAUSE_MS
     }

@@ -192,6 +192,7 @@ export class HostedInstance {
     this.#mayGo = false
     this.#idleness.used()
     this.replica.join(placement.replicas)
+    this.#follow()
     this.#wake()
     this.#announce()
     if (this.#isBehindIncarnation) this.#ask(1n)
@@ -461,11 +462,20 @@ export class HostedInstance {
     return isMine ? placed!.expires : this.#loadedAt
   }
 
-  /** Follows the subsets that the present state names, from where the instance stands in them. */
+  /**
+   * Follows the subsets that the present state names, from where the instance stands in them. One that lives elsewhere stands
+   * still: it wants nothing, and no anchor keeps anything for it.
+   */
   #follow(): void {
     const { state } = this.replica
-    for (const { stream, subset } of this.topics)
-      this.#parts.inputs.follow(stream, subset, BigInt(state?.cursors[`${stream}:${subset}`]?.sequence ?? 0))
+    const { inputs } = this.#parts
+    const { replicas } = this.#placed?.certified.placement ?? {}
+    const isElsewhere = replicas !== undefined && !replicas.includes(this.#self)
+    for (const { stream, subset } of this.topics) {
+      const after = BigInt(state?.cursors[`${stream}:${subset}`]?.sequence ?? 0)
+      if (isElsewhere) inputs.unfollow(stream, subset, this.token.instance)
+      else inputs.follow(stream, subset, after, this.token.instance)
+    }
   }
 
   /** The subsets that it follows now. */

@@ -98,21 +98,21 @@ export class InputBuffer {
     this.#timer()
   }
 
-  /** Follows a subset from behind `after`; calling it again moves the cursor. */
-  follow(stream: Bytes32, subset: Bytes32, after: bigint): void {
-    if (this.#follower.follow({ stream, subset }, after, this.#ports.clock.monotonic())) {
+  /** Follows a subset from behind `after`; calling it again moves the reader's cursor. Instances are readers of their own. */
+  follow(stream: Bytes32, subset: Bytes32, after: bigint, reader?: Bytes32): void {
+    if (this.#follower.follow({ stream, subset }, after, this.#ports.clock.monotonic(), reader)) {
       this.#fresh.push({ stream, subset })
     }
   }
 
-  /** Nothing of the subset is wanted any more. */
-  unfollow(stream: Bytes32, subset: Bytes32): void {
-    if (this.#follower.unfollow({ stream, subset })) this.#dropped.push({ stream, subset })
+  /** The reader wants nothing of the subset any more. */
+  unfollow(stream: Bytes32, subset: Bytes32, reader?: Bytes32): void {
+    if (this.#follower.unfollow({ stream, subset }, reader)) this.#dropped.push({ stream, subset })
   }
 
   /** The entry of the subset right behind `after`, when it is here. */
-  next(stream: Bytes32, subset: Bytes32, after: bigint): StreamItem | undefined {
-    return this.#follower.next({ stream, subset }, after)
+  next(stream: Bytes32, subset: Bytes32, after: bigint, reader?: Bytes32): StreamItem | undefined {
+    return this.#follower.next({ stream, subset }, after, reader)
   }
 
   /** The issuer's revocation of an entry, when there is one. */
@@ -195,7 +195,7 @@ export class InputBuffer {
     const data = readData({ attestation, body: '' })
     if (!data || !this.#follows(data)) return
     const { stream, subset, subSequence } = data
-    if (this.#follower.next({ stream, subset }, subSequence - 1n)) return
+    if (this.#follower.holds({ stream, subset }, subSequence - 1n)) return
     const place = { stream, subset, after: subSequence - 1n, limit: 1, bytes: RANGE_BYTES }
     this.#parts.post.send(from, { type: 'stream-request', ...place })
     const now = this.#ports.clock.monotonic()

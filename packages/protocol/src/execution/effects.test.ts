@@ -7,6 +7,7 @@ import {
   type EffectStatus,
   type EffectStep,
   ended,
+  endOfStatus,
   isOpen,
   nextStep,
 } from './effects.ts'
@@ -82,4 +83,25 @@ test('after the declared attempts only a failure attestation moves it on, and ba
   const third = ended(attempted(second, 4n), idempotent, 'lost', 3_000n)
   expect(third.status).toBe('awaiting failure attestation')
   expect(isOpen(third)).toBe(true)
+})
+
+test.each([
+  [200, 'answered', 'answered'],
+  [404, 'answered', 'answered'],
+  [429, 'failed', 'failed'],
+  [500, 'failed', 'lost'],
+  [502, 'failed', 'lost'],
+  [503, 'failed', 'failed'],
+  [504, 'failed', 'lost'],
+] as const)(
+  'status %i ends an attempt that may be repeated as %s, and one that may not as %s',
+  (status, repeated, one) => {
+    expect(endOfStatus(status, { signed: true, idempotent: true })).toBe(repeated)
+    expect(endOfStatus(status, { signed: true, idempotent: false })).toBe(one)
+  },
+)
+
+test('an answer without the declared signature proves nothing, and a refusal needs none', () => {
+  expect(endOfStatus(200, { signed: false, idempotent: true })).toBe('lost')
+  expect(endOfStatus(503, { signed: false, idempotent: false })).toBe('failed')
 })

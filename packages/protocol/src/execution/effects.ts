@@ -55,6 +55,22 @@ export function nextStep(
     : { step: 'give-up-as-uncertain', effect }
 }
 
+/** Statuses with which a system says that it did not take the request up (RFC 6585, RFC 9110). */
+const NOT_TAKEN_UP = [429, 503]
+
+/**
+ * How an attempt ended that was answered with this status. Any other 5xx may come after the request had effect, as from a gateway
+ * that lost patience: repeating is safe only where repeats are recognised. `signed`: with the signature that the token declares.
+ */
+export function endOfStatus(
+  status: number,
+  { signed, idempotent }: { signed: boolean; idempotent: boolean },
+): AttemptEnd {
+  if (NOT_TAKEN_UP.includes(status)) return 'failed'
+  if (status >= 500) return idempotent ? 'failed' : 'lost'
+  return signed ? 'answered' : 'lost'
+}
+
 /** An attempt entry committed. */
 export function attempted(effect: Effect, term: bigint): Effect {
   return { ...effect, status: 'attempting', attempts: effect.attempts + 1, attemptTerm: String(term) }

@@ -3,7 +3,16 @@ import { subsetOf } from '../directory/ids.ts'
 import type { CheckedInput, JournalInput } from '../journal/input.ts'
 import { ENTRY_KINDS, type Entry, type EntryKind } from '../journal/messages.ts'
 import { nobleCrypto } from '../primitives/crypto.ts'
-import { applyEntry, genesisState, type HandlerResult, handlerCall, type InstanceState, stateRoot } from './instance.ts'
+import {
+  applyEntry,
+  genesisState,
+  type HandlerResult,
+  handlerCall,
+  type InstanceState,
+  stateRoot,
+  type Topic,
+  topicsInTurn,
+} from './instance.ts'
 import type { TokenRules } from './rules.ts'
 
 const { keccak } = nobleCrypto
@@ -144,4 +153,25 @@ test('an action is taken once', () => {
 test('equal states have equal roots, and any difference shows', () => {
   expect(stateRoot(withEffect(), keccak)).toBe(stateRoot(withEffect(), keccak))
   expect(stateRoot({ ...withEffect(), refused: 'x' }, keccak)).not.toBe(stateRoot(withEffect(), keccak))
+})
+
+test('a topic that never runs dry keeps no other one waiting', () => {
+  const topics: readonly Topic[] = ['a', 'b', 'c'].map((subset) => ({ input: 'fact', subset }))
+  let last: Topic | undefined
+  const served = Array.from({ length: 6 }, () => {
+    last = topicsInTurn(topics, last)[0]
+    return last!.subset
+  })
+  expect(served).toEqual(['a', 'b', 'c', 'a', 'b', 'c'])
+})
+
+test('topics are all there, whichever was served last', () => {
+  const topics: readonly Topic[] = [
+    { input: 'fact', subset: 'a' },
+    { input: 'other', subset: 'a' },
+  ]
+  for (const last of [undefined, ...topics, { input: 'fact', subset: 'gone' }]) {
+    expect(new Set(topicsInTurn(topics, last))).toEqual(new Set(topics))
+  }
+  expect(topicsInTurn(topics, topics[0])).toEqual([topics[1], topics[0]])
 })

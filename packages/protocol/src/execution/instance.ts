@@ -228,6 +228,12 @@ function runningActions(state: InstanceState, time: bigint): [string, string][] 
   return Object.entries(state.actions).filter(([, until]) => BigInt(until) >= time)
 }
 
+/** Topics behind the one that was served last come first: one that never runs dry must not keep the others waiting. */
+export function topicsInTurn(topics: readonly Topic[], last: Topic | undefined): readonly Topic[] {
+  const next = 1 + topics.findIndex(({ input, subset }) => input === last?.input && subset === last.subset)
+  return [...topics.slice(next), ...topics.slice(0, next)]
+}
+
 /** The cursor key of a topic, as inputs move it. */
 export function topicCursor(stream: Bytes32, topic: Topic, keccak: Hasher): string {
   return cursorKey(stream, subsetOf(topic.subset, keccak))

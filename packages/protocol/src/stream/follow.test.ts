@@ -112,3 +112,36 @@ test('with any arrivals, losses and repetitions nothing is skipped, repeated or 
     { numRuns: 300 },
   )
 })
+
+test('a reader that is behind keeps what it needs, though another one took it long ago', () => {
+  const follower = new Follower<bigint>(8)
+  for (const reader of ['quick', 'slow']) follower.follow(TOPIC, 0n, 0, reader)
+  for (const place of [1n, 2n, 3n]) arrive(follower, place)
+  for (const place of [1n, 2n, 3n]) follower.follow(TOPIC, place, 1, 'quick')
+  expect(follower.next(TOPIC, 3n, 'quick')).toBe(undefined)
+  expect(follower.next(TOPIC, 0n, 'slow')).toBe(1n)
+  expect(follower.views()).toMatchObject([{ after: 0n, known: 3n, waiting: 3 }])
+})
+
+test('a reader that does not move holds up no other one, and its own window is all that it keeps', () => {
+  const follower = new Follower<bigint>(8)
+  for (const reader of ['quick', 'stuck']) follower.follow(TOPIC, 0n, 0, reader)
+  for (let place = 1n; place <= 40n; place++) {
+    arrive(follower, place)
+    expect(follower.next(TOPIC, place - 1n, 'quick')).toBe(place)
+    follower.follow(TOPIC, place, 1, 'quick')
+  }
+  expect(follower.views()).toMatchObject([{ after: 0n, known: 40n, waiting: 8 }])
+})
+
+test('readers that miss the same ask for it once, and a topic ends with its last reader', () => {
+  const follower = new Follower<bigint>(8)
+  expect(['one', 'two', 'far'].map((reader, i) => follower.follow(TOPIC, i < 2 ? 3n : 7n, 0, reader))).toEqual([
+    true,
+    false,
+    false,
+  ])
+  expect(follower.asks(0, half).map(({ after }) => after)).toEqual([3n, 7n])
+  expect(['one', 'far', 'two'].map((reader) => follower.unfollow(TOPIC, reader))).toEqual([false, false, true])
+  expect(follower.has(TOPIC)).toBe(false)
+})

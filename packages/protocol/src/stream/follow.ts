@@ -24,11 +24,19 @@ export type FollowedView = Interest & {
   readonly asking: boolean
 }
 
-/** Keeps at most `aheadLimit` entries per topic beyond the cursor; the rest stays where it is durable. */
+/** Of several readers of one topic, the best that can be said of an arrival. */
+const ARRIVALS: readonly Arrival[] = ['next', 'ahead', 'known', 'beyond']
+const ONLY_READER = ''
+
+/**
+ * Keeps for each reader of a topic at most `aheadLimit` entries beyond its cursor; the rest stays where it is durable. Readers do
+ * not wait for each other: instances that follow the same subset stand at different places of it.
+ */
 export class Follower<T> {
   readonly #aheadLimit: number
-  readonly #followed = new Map<string, Followed<T>>()
-  /** Topics that have a gap: all others cost nothing, however many there are. */
+  /** By topic, then by reader. */
+  readonly #topics = new Map<string, Map<string, Followed<T>>>()
+  /** Readers that have a gap: all others cost nothing, however many there are. */
   readonly #gaps = new Set<Followed<T>>()
 
   constructor(aheadLimit: number) {
@@ -36,24 +44,25 @@ export class Follower<T> {
   }
 
   get size(): number {
-    return this.#followed.size
+    return this.#topics.size
   }
 
+  /** Each topic once, from behind the reader that is least far. */
   get interests(): readonly (Interest & { readonly after: bigint })[] {
-    return [...this.#followed.values()].map(({ stream, subset, after }) => ({ stream, subset, after }))
+    return this.views().map(({ stream, subset, after }) => ({ stream, subset, after }))
   }
 
-  /** Follows a topic from behind `after`, or moves its cursor. True when the topic is new here. */
-  follow(interest: Interest, after: bigint, now: number): boolean {
-    const key = topicOf(interest)
-    const known = this.#followed.get(key)
+  /** Follows a topic from behind `after`, or moves the reader's cursor. True when the topic is new here. */
+  follow(interest: Interest, after: bigint, now: number, reader = ONLY_READER): boolean {
+    const readers = this.#topics.get(topicOf(interest)) ?? new Map<string, Followed<T>>()
+    const known = readers.get(reader)
     if (!known) {
       const { stream, subset } = interest
       const ahead = new Map<bigint, T>()
       const followed: Followed<T> = { stream, subset, after, known: after, from: undefined, gap: undefined, ahead }
-      this.#followed.set(key, followed)
+      this.#topics.set(topicOf(interest), readers.set(reader, followed))
       this.#set(followed, urgentGap(now))
-      return true
+      return readers.size === 1
     }
     if (after < known.after) this.#set(known, urgentGap(now)) // what was handed out before is wanted again
     known.after = after
@@ -64,92 +73,117 @@ export class Follower<T> {
   }
 
   has(interest: Interest): boolean {
-    return this.#followed.has(topicOf(interest))
+    return this.#topics.has(topicOf(interest))
   }
 
-  unfollow(interest: Interest): boolean {
-    const followed = this.#followed.get(topicOf(interest))
-    if (!followed) return false
+  /** True when nobody follows the topic any more. */
+  unfollow(interest: Interest, reader = ONLY_READER): boolean {
+    const readers = this.#topics.get(topicOf(interest))
+    const followed = readers?.get(reader)
+    if (!readers || !followed) return false
     this.#gaps.delete(followed)
-    return this.#followed.delete(topicOf(interest))
+    readers.delete(reader)
+    return readers.size === 0 && this.#topics.delete(topicOf(interest))
   }
 
-  /** The entry right behind `after`, when it is here. */
-  next(interest: Interest, after: bigint): T | undefined {
-    return this.#followed.get(topicOf(interest))?.ahead.get(after + 1n)
+  /** The entry right behind `after`, when it is here for this reader. */
+  next(interest: Interest, after: bigint, reader = ONLY_READER): T | undefined {
+    return this.#topics
+      .get(topicOf(interest))
+      ?.get(reader)
+      ?.ahead.get(after + 1n)
+  }
+
+  /** True when some reader has the entry right behind `after`. */
+  holds(interest: Interest, after: bigint): boolean {
+    return this.#readersOf(interest).some(({ ahead }) => ahead.has(after + 1n))
   }
 
   /** An entry arrived at this place of the topic. */
   take(
     interest: Interest,
-    { place, value, from, now, draw }: { place: bigint; value: T; from: Address | undefined; now: number; draw: Draw },
+    arrived: { place: bigint; value: T; from: Address | undefined; now: number; draw: Draw },
   ): Arrival {
-    const followed = this.#followed.get(topicOf(interest))
-    if (!followed) return 'unknown'
-    if (place > followed.known) {
-      followed.known = place
-      followed.from = from
-    }
-    const arrival = this.#keep(followed, place, value)
-    if (this.#isWhole(followed)) this.#set(followed, undefined)
-    else if (!followed.gap) this.#set(followed, openGap(now, draw))
-    // Each answer to an ask brings the next ask, so that a long gap fills at the pace of the answers.
-    else if (arrival === 'next' || arrival === 'ahead') this.#set(followed, { ...followed.gap, attempts: 0 })
-    return arrival
+    const arrivals = this.#readersOf(interest).map((followed) => this.#take(followed, arrived))
+    return ARRIVALS.find((arrival) => arrivals.includes(arrival)) ?? 'unknown'
   }
 
   /** Somebody says how far the topic reaches. */
-  hear(
-    interest: Interest,
-    { place, from, now, draw }: { place: bigint; from: Address; now: number; draw: Draw },
-  ): void {
-    const followed = this.#followed.get(topicOf(interest))
-    if (!followed) return
-    if (place > followed.known) {
-      followed.known = place
-      followed.from = from
+  hear(interest: Interest, heard: { place: bigint; from: Address; now: number; draw: Draw }): void {
+    for (const followed of this.#readersOf(interest)) {
+      this.#hear(followed, heard)
+      if (this.#isWhole(followed)) this.#set(followed, undefined)
+      else if (!followed.gap) this.#set(followed, openGap(heard.now, heard.draw))
     }
-    if (this.#isWhole(followed)) this.#set(followed, undefined)
-    else if (!followed.gap) this.#set(followed, openGap(now, draw))
   }
 
   /** A kept entry turned out not to hold: it is asked for again, of others. */
   discard(interest: Interest, place: bigint, now: number): void {
-    const followed = this.#followed.get(topicOf(interest))
-    if (!followed?.ahead.delete(place)) return
-    followed.from = undefined
-    this.#set(followed, { ...urgentGap(now), attempts: 1 })
+    for (const followed of this.#readersOf(interest)) {
+      if (!followed.ahead.delete(place)) continue
+      followed.from = undefined
+      this.#set(followed, { ...urgentGap(now), attempts: 1 })
+    }
   }
 
   /** A range was answered with entries: what follows is asked for at once. */
   answered(interest: Interest, now: number): void {
-    const followed = this.#followed.get(topicOf(interest))
-    if (followed?.gap) this.#set(followed, urgentGap(now))
+    for (const followed of this.#readersOf(interest)) if (followed.gap) this.#set(followed, urgentGap(now))
   }
 
-  /** What is to be asked now; asking moves each gap on. */
+  /** What is to be asked now, each range once for all its readers; asking moves each gap on. */
   asks(now: number, draw: Draw): readonly Ask[] {
-    const asks: Ask[] = []
+    const asks = new Map<string, Ask>()
     for (const followed of this.#gaps) {
       const { stream, subset, gap, from } = followed
       if (!gap || gap.askAt > now) continue
       const after = this.#reached(followed)
       if (after - followed.after >= BigInt(this.#aheadLimit)) continue // there is no room before some are taken
-      asks.push({ stream, subset, after, from, wide: isWide(gap) || from === undefined })
+      const ask = { stream, subset, after, from, wide: isWide(gap) || from === undefined }
+      const range = `${topicOf(followed)}/${after}`
+      if (!asks.get(range)?.wide) asks.set(range, ask)
       this.#set(followed, this.#isWhole(followed) ? undefined : askedAgain(gap, now, draw))
     }
-    return asks
+    return [...asks.values()]
   }
 
+  /** Each topic once: as far as all of its readers are, and what waits for the one that waits for most. */
   views(): readonly FollowedView[] {
-    return [...this.#followed.values()].map(({ stream, subset, after, known, ahead, gap }) => ({
-      stream,
-      subset,
-      after,
-      known,
-      waiting: ahead.size,
-      asking: gap !== undefined,
-    }))
+    return [...this.#topics.values()].map((readers) => {
+      const all = [...readers.values()]
+      const { stream, subset } = all[0]!
+      return {
+        stream,
+        subset,
+        after: all.reduce((least, { after }) => (after < least ? after : least), all[0]!.after),
+        known: all.reduce((most, { known }) => (known > most ? known : most), 0n),
+        waiting: Math.max(...all.map(({ ahead }) => ahead.size)),
+        asking: all.some(({ gap }) => gap !== undefined),
+      }
+    })
+  }
+
+  #readersOf(interest: Interest): readonly Followed<T>[] {
+    return [...(this.#topics.get(topicOf(interest))?.values() ?? [])]
+  }
+
+  #take(
+    followed: Followed<T>,
+    { value, ...heard }: { place: bigint; value: T; from: Address | undefined; now: number; draw: Draw },
+  ): Arrival {
+    this.#hear(followed, heard)
+    const arrival = this.#keep(followed, heard.place, value)
+    if (this.#isWhole(followed)) this.#set(followed, undefined)
+    else if (!followed.gap) this.#set(followed, openGap(heard.now, heard.draw))
+    // Each answer to an ask brings the next ask, so that a long gap fills at the pace of the answers.
+    else if (arrival === 'next' || arrival === 'ahead') this.#set(followed, { ...followed.gap, attempts: 0 })
+    return arrival
+  }
+
+  #hear(followed: Followed<T>, { place, from }: { place: bigint; from: Address | undefined }): void {
+    if (place <= followed.known) return
+    followed.known = place
+    followed.from = from
   }
 
   #set(followed: Followed<T>, gap: Gap | undefined): void {
