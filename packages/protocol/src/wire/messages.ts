@@ -49,12 +49,13 @@ export const SAMPLES_LIMIT = 256
 export const SEALED_PAGE_LIMIT = 32
 const SHARD_LIMIT = 1 << 22
 
-export const votedLeaseShape = record({ placement: bytes32, term: uint(64), expires: uint(64), released: bool })
+const lease = { placement: bytes32, term: uint(64), expires: uint(64) }
+export const votedLeaseShape = record({ ...lease, released: bool })
 const sealedRecordShape = record({
   token: text(TOKEN_TEXT_LIMIT),
   instance: bytes32,
   placement: optional(certifiedPlacementShape),
-  leases: listOf(votedLeaseShape, SEALED_LEASE_LIMIT),
+  leases: listOf(record(lease), SEALED_LEASE_LIMIT),
   certificate: optional(certificateShape),
 })
 export type SealedRecordMessage = ShapeOf<typeof sealedRecordShape>
