@@ -79,15 +79,20 @@ export class RecordBook {
     const now = clock.now()
     if (!clockIsSane(now, this.#highWater))
       throw SmartLayerError.of('election.clock', { now, highest: this.#highWater })
-    const settledAfter = this.#startedAt + leaseMs + 2 * epsilonMs
     return {
       self: identity.signer.address,
       epoch: this.#epochOf(instance),
       now,
-      settled: !this.#restarted || clock.monotonic() > settledAfter,
+      settled: !this.#restarted || this.isClockSet,
       leaseMs: BigInt(leaseMs),
       epsilonMs: BigInt(epsilonMs),
     }
+  }
+
+  /** One longest lease + 2ε after the start the wall clock counts as set: before, it may be ahead (docs/spec/election.md). */
+  get isClockSet(): boolean {
+    const { leaseMs, epsilonMs } = this.#context.parameters
+    return this.#ports.clock.monotonic() > this.#startedAt + leaseMs + 2 * epsilonMs
   }
 
   /** The record once every change that was begun before has ended: what it says then covers all that was signed. */
