@@ -41,6 +41,18 @@ type Situation = {
 /** `signs`: with something that a quorum may come together for. */
 /** Anchors next to each other that sit in the same sets: they are interchangeable. */
 type Kind = { readonly first: number; readonly size: number; readonly sets: readonly number[] }
+/** An anchor as it stands once, with what follows from it as far as that was computed before. */
+type Row = {
+  readonly anchor: Anchor
+  readonly signed: number
+  /** By action. */
+  readonly steps: Map<number, Step>
+  /** By what is common: the same anchor without what can make no difference. */
+  readonly pruned: Map<number, number>
+  /** By home set: the same anchor without its answer to the next one. */
+  readonly mute: Map<number, number>
+  aged: number
+}
 type Step = { readonly to: number; readonly signs: boolean; readonly broken: string | undefined }
 
 const REFUSED: Step = { to: -1, signs: false, broken: undefined }
@@ -69,7 +81,7 @@ export function worldOf(profile: Profile, { promises, trusting }: Judging): Worl
   const anchorWords = kinds.reduce((sum, { size }) => sum + size, 0)
   const width = anchorWords + 1
 
-  const anchors: { anchor: Anchor; signed: number; steps: Map<number, Step>; aged: number }[] = []
+  const anchors: Row[] = []
   const anchorIds = new Map<string, number>()
   const signeds: Signed[] = []
   const signedIds = new Map<string, number>()
@@ -80,14 +92,17 @@ export function worldOf(profile: Profile, { promises, trusting }: Judging): Worl
   const situations = new Map<string, Situation>()
   const verdicts: Verdicts = new Map()
   const offersKnown: KnownOffers = new Map()
-  const prunings = new Map<number, number>()
 
   const taken: { actor: number; text: string; broken: string | undefined } = { actor: -1, text: '', broken: undefined }
 
   function anchorId(anchor: Anchor): number {
     const signed = idOf(signedIds, keyOfSigned(anchor.signed), () => signeds.push(anchor.signed) - 1)
     const key = `${keyOfAnchor(stage, anchor)}#${signed}`
-    return idOf(anchorIds, key, () => anchors.push({ anchor, signed, steps: new Map(), aged: -1 }) - 1)
+    return idOf(
+      anchorIds,
+      key,
+      () => anchors.push({ anchor, signed, steps: new Map(), pruned: new Map(), mute: new Map(), aged: -1 }) - 1,
+    )
   }
   function commonId(common: Common): number {
     const { keepers, settled, crashes } = common
@@ -144,14 +159,13 @@ export function worldOf(profile: Profile, { promises, trusting }: Judging): Worl
 
   /** What the common state makes of an anchor: signatures that nobody can use any more are forgotten. */
   function pruned(id: number, common: number): number {
-    const key = id * 0x200000 + common
-    const known = prunings.get(key)
+    const { anchor, pruned: made } = anchors[id]!
+    const known = made.get(common)
     if (known !== undefined) return known
-    const { anchor } = anchors[id]!
     const kept = trusting && hasLeft(anchor) ? { ...freshAnchor(anchor.sets), ...pickLeft(anchor) } : anchor
-    const made = anchorId(withoutSettled(kept, commons[common]!.common))
-    prunings.set(key, made)
-    return made
+    const forgotten = anchorId(withoutSettled(kept, commons[common]!.common))
+    made.set(common, forgotten)
+    return forgotten
   }
 
   /** It sealed the last home set that it sits in, which it had taken over. */
@@ -288,14 +302,20 @@ export function worldOf(profile: Profile, { promises, trusting }: Judging): Worl
     for (let set = 1; set < profile.homes.length; set++) {
       const isTaken = profile.homes[set]!.every((i) => anchors[state[i]!]!.anchor.standing.opened >= epochOfSet(set))
       if (!isTaken) continue
-      for (const i of profile.homes[set - 1]!) {
-        const { anchor } = anchors[state[i]!]!
-        const sealed = anchor.signed.sealed.map((answer) =>
-          answer.set === set - 1 ? { set: answer.set, head: GENESIS_ID, leases: [] } : answer,
-        )
-        state[i] = anchorId({ ...anchor, signed: { ...anchor.signed, sealed } })
-      }
+      for (const i of profile.homes[set - 1]!) state[i] = muted(state[i]!, set - 1)
     }
+  }
+
+  function muted(id: number, set: number): number {
+    const { anchor, mute } = anchors[id]!
+    const known = mute.get(set)
+    if (known !== undefined) return known
+    const sealed = anchor.signed.sealed.map((answer) =>
+      answer.set === set ? { set, head: GENESIS_ID, leases: [] } : answer,
+    )
+    const made = anchorId({ ...anchor, signed: { ...anchor.signed, sealed } })
+    mute.set(set, made)
+    return made
   }
 
   return {
