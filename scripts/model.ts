@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { BREAKS } from '../packages/simulator/src/model/breaks.ts'
+import { BREAKS, type Break } from '../packages/simulator/src/model/breaks.ts'
 import { plant } from '../packages/simulator/src/plant.ts'
 
 const { values } = parseArgs({
@@ -39,14 +39,19 @@ function exhaustAll(): number {
 
 /** First what comes of the missing rule; only where nothing does, the promise that an anchor breaks by itself. */
 function findBreak(): number {
-  const { name, profiles, redundant, promiseOnly } = broken!
+  const { name, profiles, redundant, promiseOnly, stall } = broken!
   console.log(`▸ without the rule ${name}`)
-  for (const promises of redundant === undefined && !promiseOnly ? [false, true] : [true]) {
+  const isRedundant = redundant !== undefined
+  for (const promises of isRedundant || promiseOnly ? [true] : [false, true]) {
     for (const profile of chosen(profiles)) {
-      const checked = check(profile, { promises, limit: Math.min(limit, BREAK_LIMIT) })
+      const most = isRedundant ? limit : Math.min(limit, BREAK_LIMIT)
+      const checked = check(profile, { promises, trusting: isRedundant, limit: most })
       console.log(`  ${lineOf(checked)}`)
       for (const step of stepsOf(checked)) console.log(`  ${step}`)
+      if (checked.found && stall)
+        console.log('  nothing is lost by it, but everybody waits: safety does not rest on this rule')
       if (checked.found) return 1
+      if (isRedundant && !checked.exhausted) return 3
     }
   }
   console.log('  no counterexample within these bounds')
@@ -58,11 +63,16 @@ function breakAll(): number {
   for (const { name, redundant } of BREAKS) {
     const args = ['--conditions=source', fileURLToPath(import.meta.url), '--break', name]
     const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'] })
-    if (redundant !== undefined) console.log(`  as expected none: ${redundant}`)
+    if (redundant !== undefined) console.log(`  ${redundancy(redundant)}`)
     if (status !== (redundant === undefined ? 1 : 0)) wrong.push(name)
   }
   console.log(wrong.length === 0 ? 'every rule counts as it should' : `not as expected: ${wrong.join(', ')}`)
   return wrong.length === 0 ? 0 : 1
+}
+
+function redundancy({ why, together }: NonNullable<Break['redundant']>): string {
+  const pair = together === undefined ? '' : ` with another; removed together (${together}): counterexample`
+  return `redundant within these bounds${pair}. ${why}`
 }
 
 function chosen(names: readonly string[]) {

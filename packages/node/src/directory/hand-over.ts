@@ -84,7 +84,8 @@ export class HandOver {
     this.#timer = this.#ports.clock.after(this.#context.parameters.retryMs, () => void this.#tick())
     try {
       await this.#seal()
-      this.#ask()
+      // Leases that are taken over bind by this anchor's clock, and who started without records votes without waiting.
+      if (this.#parts.book.isClockSet) this.#ask()
     } catch (error) {
       this.#ports.telemetry.log('error', 'home.not_sealed', { error })
     }

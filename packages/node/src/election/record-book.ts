@@ -80,12 +80,11 @@ export class RecordBook {
     const now = clock.now()
     if (!clockIsSane(now, this.#highWater))
       throw SmartLayerError.of('election.clock', { now, highest: this.#highWater })
-    const settledAfter = this.#startedAt + leaseMs + 2 * epsilonMs
     return {
       self: identity.signer.address,
       epoch: this.#epochOf(instance),
       now,
-      settled: !this.#restarted || clock.monotonic() > settledAfter,
+      settled: !this.#restarted || this.isClockSet,
       leaseMs: BigInt(leaseMs),
       epsilonMs: BigInt(epsilonMs),
     }
@@ -99,6 +98,12 @@ export class RecordBook {
       watchers.delete(run)
       if (watchers.size === 0) this.#watchers.delete(instance)
     }
+  }
+
+  /** One longest lease + 2ε after the start the wall clock counts as set: before, it may be ahead (docs/spec/election.md). */
+  get isClockSet(): boolean {
+    const { leaseMs, epsilonMs } = this.#context.parameters
+    return this.#ports.clock.monotonic() > this.#startedAt + leaseMs + 2 * epsilonMs
   }
 
   /** The record once every change that was begun before has ended: what it says then covers all that was signed. */

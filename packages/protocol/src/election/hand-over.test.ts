@@ -8,6 +8,7 @@ import {
   NO_STANDING,
   open,
   plausible,
+  type SealedLease,
   type SealedRecord,
   seal,
   sealedRecord,
@@ -25,7 +26,8 @@ const lease = (n: number, expires: bigint, released = false): VotedLease => ({
   expires,
   released,
 })
-const answer = (leases: readonly VotedLease[]): SealedRecord => ({
+const sealedLease = (n: number, expires: bigint): SealedLease => ({ placement: hash(n), term: BigInt(n), expires })
+const answer = (leases: readonly SealedLease[]): SealedRecord => ({
   instance: INSTANCE,
   placement: undefined,
   leases,
@@ -89,12 +91,12 @@ describe('standings', () => {
 describe('records', () => {
   test('what is over or given back is not handed over', () => {
     const record = { ...emptyRecord(INSTANCE), leases: [lease(1, 9_000n), lease(2, 9_900n), lease(3, 12_000n, true)] }
-    expect(sealedRecord(record, clock).leases).toEqual([lease(2, 9_900n)])
+    expect(sealedRecord(record, clock).leases).toEqual([sealedLease(2, 9_900n)])
   })
 
   test('an anchor that has not settled hands over every lease: its clock may be ahead', () => {
     const record = { ...emptyRecord(INSTANCE), leases: [lease(1, 9_000n)] }
-    expect(sealedRecord(record, { ...clock, settled: false }).leases).toEqual([lease(1, 9_000n)])
+    expect(sealedRecord(record, { ...clock, settled: false }).leases).toEqual([sealedLease(1, 9_000n)])
   })
 
   test('a lease that no honest anchor can have voted for makes an answer worthless', () => {
@@ -112,6 +114,17 @@ describe('records', () => {
   test('what it knows to be given back does not bind it again', () => {
     const own = { ...emptyRecord(INSTANCE), leases: [lease(1, 11_000n, true)] }
     expect(leasedUntil(takeOver(own, [answer([lease(1, 12_000n)])]))).toBe(0n)
+  })
+
+  test('nobody is believed that a lease was given back: an answer can only bind', () => {
+    const lie = answer([lease(1, 12_500n, true)])
+    const truth = answer([sealedLease(1, 12_000n)])
+    for (const answers of [
+      [lie, truth, answer([])],
+      [truth, answer([]), lie],
+    ]) {
+      expect(leasedUntil(takeOver(emptyRecord(INSTANCE), answers))).toBe(12_500n)
+    }
   })
 
   test('answers about other instances change nothing', () => {

@@ -14,8 +14,16 @@ export const SEALED_LEASE_LIMIT = 8
 export type HomeStanding = { readonly sealed: bigint; readonly opened: bigint }
 export const NO_STANDING: HomeStanding = { sealed: 0n, opened: 0n }
 
+/**
+ * A lease that an answer names. It can only bind: nobody is believed that a lease was given back, and who knows that it was
+ * does not name it.
+ */
+export type SealedLease = Omit<VotedLease, 'released'>
+
 /** What an anchor of the old home set says of one instance, after it sealed. Whoever takes it has checked its certificates. */
-export type SealedRecord = Pick<AnchorRecord, 'instance' | 'placement' | 'leases' | 'certified' | 'restored'>
+export type SealedRecord = Pick<AnchorRecord, 'instance' | 'placement' | 'certified' | 'restored'> & {
+  readonly leases: readonly SealedLease[]
+}
 
 /** From then on nothing of an older home epoch is signed. */
 export function seal(standing: HomeStanding, epoch: bigint): Verdict<HomeStanding> {
@@ -48,7 +56,7 @@ export function sealedRecord(
 ): SealedRecord {
   const binding = leases.filter((lease) => !lease.released && mayRun(lease, context))
   const latest = binding.toSorted((a, b) => (a.expires < b.expires ? -1 : 1)).slice(-SEALED_LEASE_LIMIT)
-  return { instance, placement, leases: latest, certified, restored }
+  return { instance, placement, leases: latest.map(({ released: _, ...lease }) => lease), certified, restored }
 }
 
 /** An answer whose leases no honest anchor can have voted for does not count: it would hold everybody up. */
@@ -87,7 +95,8 @@ function merged(own: AnchorRecord, answer: SealedRecord): AnchorRecord {
   }
 }
 
-function withLease(leases: readonly VotedLease[], lease: VotedLease): readonly VotedLease[] {
+function withLease(leases: readonly VotedLease[], sealed: SealedLease): readonly VotedLease[] {
+  const lease: VotedLease = { ...sealed, released: false }
   const known = leases.find(({ placement }) => placement === lease.placement)
   if (known && (known.released || known.expires >= lease.expires)) return leases
   return [...leases.filter(({ placement }) => placement !== lease.placement), lease]

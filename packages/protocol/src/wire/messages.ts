@@ -61,13 +61,14 @@ const SHARD_LIMIT = 1 << 22
 /** Sleepers that one message speaks of. */
 const WAKE_LIMIT = 64
 
-export const votedLeaseShape = record({ placement: bytes32, term: uint(64), expires: uint(64), released: bool })
+const lease = { placement: bytes32, term: uint(64), expires: uint(64) }
+export const votedLeaseShape = record({ ...lease, released: bool })
 const sealedRecordShape = record({
   token: text(TOKEN_TEXT_LIMIT),
   instance: bytes32,
   asleep: bool,
   placement: optional(certifiedPlacementShape),
-  leases: listOf(votedLeaseShape, SEALED_LEASE_LIMIT),
+  leases: listOf(record(lease), SEALED_LEASE_LIMIT),
   certificate: optional(certificateShape),
   restored: optional(certifiedJournalCheckpointShape),
 })

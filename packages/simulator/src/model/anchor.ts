@@ -6,19 +6,23 @@ import {
   accepted,
   emptyRecord,
   GENESIS,
+  type HomeStanding,
   holdEntry,
   learnCertificate,
   learnPlacement,
+  open,
   proposerOf,
   type Release,
   release,
   renew,
   report,
+  seal,
+  signingEpoch,
   type VerifiedReport,
   vote,
 } from '@smartlayer/protocol'
-import { isOpen, type Opening, openEpoch, sealEpoch } from './hand-over.ts'
-import { anchorAddress, EPSILON, HOMES, HONEST, INSTANCE, NOW, nodeAddress, setOf } from './parties.ts'
+import { type Answer, answerOf, recordFrom, type Sealed, standingAtFirst, withoutLease } from './hand-over.ts'
+import { anchorAddress, EPSILON, epochOfSet, HONEST, homeOfTerm, INSTANCE, NOW, nodeAddress, setOf } from './parties.ts'
 import type { Profile } from './profile.ts'
 import { agedBody, type Body, entryOfHead, GENESIS_ID, headOf, type Values } from './values.ts'
 
@@ -29,17 +33,22 @@ export type Signed = {
   readonly accepts: readonly number[]
   readonly holds: readonly number[]
   readonly renewals: readonly { readonly body: number; readonly expires: number }[]
-  /** What it answered to the next home set after it sealed the epoch. */
-  readonly sealed: Opening | undefined
+  /** What it answers to the home set after one that it sits in, as soon as it may. */
+  readonly sealed: readonly Sealed[]
 }
 
 export type Anchor = {
   readonly record: AnchorRecord
-  /** Ticks until it settled after a restart. */
+  readonly standing: HomeStanding
+  /** Ticks until it settled after it started. */
   readonly unsettled: number
+  /** It started without a record: nothing bound it, so it votes without waiting. */
+  readonly bare: boolean
   readonly signed: Signed
   /** Slots of the placements whose release it took note of. The record may forget; the promise stays. */
   readonly released: readonly number[]
+  /** The home sets it sits in. */
+  readonly sets: readonly number[]
 }
 
 /** What reports a placement rests on: who of the honest reported which head, and what the liar claims (undefined: nothing). */
@@ -60,8 +69,9 @@ export type Action =
   | { readonly do: 'hold'; readonly entry: number; readonly reading: number }
   | { readonly do: 'store'; readonly entry: number }
   | { readonly do: 'restart' }
-  | { readonly do: 'seal'; readonly epoch: number }
-  | { readonly do: 'open'; readonly epoch: number; readonly opening: Opening }
+  | { readonly do: 'seal'; readonly set: number; readonly reading: number }
+  | { readonly do: 'answer'; readonly set: number; readonly reading: number }
+  | { readonly do: 'open'; readonly set: number; readonly answers: readonly Answer[]; readonly reading: number }
 
 export type Stage = { readonly profile: Profile; readonly values: Values }
 
@@ -71,11 +81,30 @@ export const NOTHING_SIGNED: Signed = {
   accepts: [],
   holds: [],
   renewals: [],
-  sealed: undefined,
+  sealed: [],
 }
 
-export function freshAnchor(): Anchor {
-  return { record: emptyRecord(INSTANCE), unsettled: 0, signed: NOTHING_SIGNED, released: [] }
+/** An anchor that sits in these sets, before anything happened. */
+export function freshAnchor(sets: readonly number[]): Anchor {
+  return {
+    record: emptyRecord(INSTANCE),
+    standing: standingAtFirst(sets),
+    unsettled: 0,
+    bare: false,
+    signed: NOTHING_SIGNED,
+    released: [],
+    sets,
+  }
+}
+
+/** An anchor that took over, or began, this set and knows nothing else. */
+export function openAnchor(set: number): Anchor {
+  return { ...freshAnchor([set]), standing: { sealed: epochOfSet(set), opened: epochOfSet(set) } }
+}
+
+/** Started only now, with a clock that may be far ahead: nothing that it promised before binds it. */
+export function newcomer(profile: Profile, sets: readonly number[]): Anchor {
+  return { ...freshAnchor(sets), unsettled: settlingTicks(profile), bare: true }
 }
 
 /** A time that lies so far back that no rule tells it from earlier ones. */
@@ -86,9 +115,13 @@ export function floorOf({ leases }: Profile): number {
 /** Lets one anchor do one thing by the production rule; undefined when the rule refuses it or nothing changes. */
 export function act(stage: Stage, anchor: Anchor, action: Action): Anchor | undefined {
   const next = actByRule(stage, anchor, action)
-  return next && next.record === anchor.record && next.signed === anchor.signed && next.unsettled === anchor.unsettled
-    ? undefined
-    : next
+  if (!next) return undefined
+  const isSame =
+    next.record === anchor.record &&
+    next.signed === anchor.signed &&
+    next.standing === anchor.standing &&
+    next.unsettled === anchor.unsettled
+  return isSame ? undefined : next
 }
 
 function actByRule({ profile, values }: Stage, anchor: Anchor, action: Action): Anchor | undefined {
@@ -96,7 +129,7 @@ function actByRule({ profile, values }: Stage, anchor: Anchor, action: Action): 
   switch (action.do) {
     case 'report': {
       const term = values.terms[action.slot]!
-      const home = HOMES[setOf(term) as 0 | 1]
+      const home = homeOfTerm(term)
       const certificate = record.certified?.head ?? GENESIS
       const asked = { term, from: proposerOf(home, term), certificate }
       const decision = report(record, asked, home, contextOf(profile, anchor, action.reading))
@@ -112,7 +145,7 @@ function actByRule({ profile, values }: Stage, anchor: Anchor, action: Action): 
       const body = values.bodies[action.body]!
       const { placement, hash } = body.certified
       const proposal = { placement, hash, reports: reportsOf(values, body, action.reports), from: placement.proposer }
-      const home = HOMES[setOf(placement.term) as 0 | 1]
+      const home = homeOfTerm(placement.term)
       const rights = { home, isServiceNode: () => true }
       const decision = vote(record, proposal, rights, contextOf(profile, anchor, action.reading))
       if (!accepted(decision)) return undefined
@@ -135,7 +168,13 @@ function actByRule({ profile, values }: Stage, anchor: Anchor, action: Action): 
       const message: Release = { placement: certified.hash, n: 0n, head: certified.placement.headHash }
       const decision = release(learnPlacement(record, certified, certified.hash), message, nodeAddress(slot))
       if (!accepted(decision) || anchor.released.includes(slot)) return undefined
-      return { ...anchor, record: decision.value, released: withNumber(anchor.released, slot) }
+      const sealed = signed.sealed.map((answer) => withoutLease(answer, certified.hash))
+      return {
+        ...anchor,
+        record: decision.value,
+        signed: { ...signed, sealed },
+        released: withNumber(anchor.released, slot),
+      }
     }
     case 'accept': {
       const { certified, slot } = values.bodies[action.body]!
@@ -161,31 +200,48 @@ function actByRule({ profile, values }: Stage, anchor: Anchor, action: Action): 
     case 'store':
       return { ...anchor, record: learnCertificate(record, values.entries[action.entry]!.certified) }
     case 'restart':
-      // As in `record-book.ts`: settled once the monotonic clock shows more than one longest lease + 2ε since the start.
-      return { ...anchor, unsettled: profile.leases!.length + 2 * EPSILON + 1 }
+      return { ...anchor, unsettled: settlingTicks(profile), bare: false }
     case 'seal': {
-      if (isOpen(record, action.epoch)) return undefined
-      const { record: next, answer } = sealEpoch(record, action.epoch, contextOf(profile, anchor, 0))
-      const sealed = {
-        head: entryOfHead(values, answer.head),
-        leasedUntil: answer.leasedUntil === 0n ? floorOf(profile) : Number(answer.leasedUntil - NOW),
-      }
-      return signing(anchor, next, { sealed })
+      const decision = seal(anchor.standing, epochOfSet(action.set + 1))
+      return accepted(decision)
+        ? answering({ profile, values }, { ...anchor, standing: decision.value }, action)
+        : undefined
     }
+    case 'answer':
+      return answering({ profile, values }, anchor, action)
     case 'open': {
-      if (isOpen(record, action.epoch)) return undefined
-      const certified = values.entries[action.opening.head]?.certified
-      const until = NOW + BigInt(action.opening.leasedUntil)
-      return { ...anchor, record: openEpoch(record, action.epoch, { certified, leasedUntil: until }) }
+      if (anchor.standing.opened >= epochOfSet(action.set)) return undefined
+      if (anchor.unsettled > 0) return undefined // as in `hand-over.ts` of the node
+      const next = recordFrom(values, record, action.answers, contextOf(profile, anchor, action.reading))
+      if (!next) return undefined
+      const standing = open(anchor.standing, epochOfSet(action.set))
+      return answering({ profile, values }, { ...anchor, record: next, standing }, action)
     }
   }
 }
 
+/** What it stands for now lets it answer, once, for every set before that it sits in. */
+function answering({ profile, values }: Stage, anchor: Anchor, { reading }: { reading: number }): Anchor {
+  const { sealed } = anchor.signed
+  const due = profile.homes.flatMap((_, set) => {
+    if (set + 1 >= profile.homes.length || !anchor.sets.includes(set)) return []
+    if (sealed.some((known) => known.set === set)) return []
+    return answerOf(values, set, anchor, contextOf(profile, anchor, reading)) ?? []
+  })
+  return due.length === 0 ? anchor : signing(anchor, anchor.record, { sealed: [...sealed, ...due] })
+}
+
+/** As in `record-book.ts`: settled once the monotonic clock shows more than one longest lease + 2ε since the start. */
+function settlingTicks({ leases }: Profile): number {
+  return leases ? leases.length + 2 * EPSILON + 1 : 0
+}
+
 /** The same anchor one tick later. Leases that are over for every clock are forgotten: no rule that signs keeps them. */
-export function aged({ profile, values }: Stage, { record, unsettled, signed, released }: Anchor): Anchor {
+export function aged({ profile, values }: Stage, { record, unsettled, signed, ...rest }: Anchor): Anchor {
   const { placement } = record
   const body = (id: number) => agedBody(values, id, floorOf(profile))
   return {
+    ...rest,
     record: {
       ...record,
       leases: record.leases
@@ -197,15 +253,17 @@ export function aged({ profile, values }: Stage, { record, unsettled, signed, re
       },
     },
     unsettled: unsettled > 0 ? unsettled - 1 : 0,
-    released,
+    bare: rest.bare && unsettled > 1,
     signed: {
       ...signed,
       votes: signed.votes.map(body),
       renewals: signed.renewals.map(({ body: id, expires }) => ({ body: body(id), expires: expires - 1 })),
-      sealed: signed.sealed && {
-        ...signed.sealed,
-        leasedUntil: Math.max(floorOf(profile), signed.sealed.leasedUntil - 1),
-      },
+      sealed: signed.sealed.map(({ leases, ...answer }) => ({
+        ...answer,
+        leases: leases
+          .map((lease) => ({ ...lease, expires: lease.expires - 1 }))
+          .filter(({ expires }) => expires >= -EPSILON),
+      })),
     },
   }
 }
@@ -216,12 +274,12 @@ function agedEnd(expires: bigint): bigint {
   return expires - 1n < over ? over : expires - 1n
 }
 
-function contextOf({ leases }: Profile, { unsettled }: Anchor, reading: number): AnchorContext {
+function contextOf({ leases }: Profile, { unsettled, bare, standing }: Anchor, reading: number): AnchorContext {
   return {
     self: anchorAddress(0, 0),
-    epoch: 0n,
+    epoch: signingEpoch(standing),
     now: NOW + BigInt(reading),
-    settled: unsettled === 0,
+    settled: unsettled === 0 || bare,
     leaseMs: BigInt(leases?.length ?? 1),
     epsilonMs: BigInt(EPSILON),
   }
@@ -263,17 +321,24 @@ function withRenewal(list: Signed['renewals'], { body, expires }: Signed['renewa
 }
 
 /** A text that is equal exactly for anchors that no rule tells apart. */
-export function keyOfAnchor({ values, profile: { exact } }: Stage, { record, unsettled, released }: Anchor): string {
+export function keyOfAnchor(
+  { values, profile: { exact } }: Stage,
+  { record, standing, unsettled, bare, released, sets }: Anchor,
+): string {
   const { term, voted, leases, placement, accepted: last, certified } = record
   const leased = leases.map((lease) => `${lease.placement}:${lease.expires}:${lease.released}`).sort()
   const body = placement && `${placement.hash}:${placement.placement.expires}`
   const promised = last && (exact || last.term === term) ? entryOfHead(values, last) : GENESIS_ID
   const known = certified ? entryOfHead(values, certified.head) : GENESIS_ID
-  return `${term}|${voted}|${leased}|${body}|${promised}|${known}|${unsettled}|${released}`
+  const stands = `${standing.sealed}:${standing.opened}`
+  return `${term}|${voted}|${leased}|${body}|${promised}|${known}|${stands}|${unsettled}|${bare}|${released}|${sets}`
 }
 
 export function keyOfSigned({ reports, votes, accepts, holds, renewals, sealed }: Signed): string {
   const reported = reports.map(({ slot, head }) => `${slot}:${head}`)
   const renewed = renewals.map(({ body, expires }) => `${body}:${expires}`)
-  return `${reported}|${votes}|${accepts}|${holds}|${renewed}|${sealed?.head},${sealed?.leasedUntil}`
+  const answers = sealed.map(({ set, head, leases }) => {
+    return `${set}:${head}:${leases.map(({ placement, expires, released }) => `${placement},${expires},${released}`)}`
+  })
+  return `${reported}|${votes}|${accepts}|${holds}|${renewed}|${answers}`
 }

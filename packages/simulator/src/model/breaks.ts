@@ -6,8 +6,10 @@ export type Break = Bug & {
   readonly profiles: readonly string[]
   /** What comes of it lies beyond the bounds, or concerns no property of the whole: the anchor's own promise is looked at alone. */
   readonly promiseOnly?: true
-  /** Why nothing comes of it when this rule alone is gone. */
-  readonly redundant?: string
+  /** Why nothing comes of it when this rule alone is gone; `together` takes away what stands in for it too. */
+  readonly redundant?: { readonly why: string; readonly together?: string }
+  /** What comes of it is no loss but a wait: safety does not rest on it. */
+  readonly stall?: true
 }
 
 const VOTE = 'packages/protocol/src/election/vote.ts'
@@ -17,7 +19,10 @@ const ACCEPT = 'packages/protocol/src/journal/accept.ts'
 const CERTIFY = 'packages/protocol/src/journal/certify.ts'
 const PROPOSE = 'packages/protocol/src/journal/propose.ts'
 const MESSAGES = 'packages/protocol/src/journal/messages.ts'
-/** Mirrors `packages/node/src/execution/lease-keeper.ts`. */
+const HAND_OVER = 'packages/protocol/src/election/hand-over.ts'
+/** These mirror `lease-keeper.ts`, `record-book.ts`, `standings.ts` and `hand-over.ts` of `packages/node/src`. */
+const ANCHOR = 'packages/simulator/src/model/anchor.ts'
+const ANSWERS = 'packages/simulator/src/model/hand-over.ts'
 const EXECUTOR = 'packages/simulator/src/model/executor.ts'
 
 const LEASE_RUNNING = edit(
@@ -57,8 +62,9 @@ export const BREAKS: readonly Break[] = [
   {
     name: 'heads-by-term-first',
     profiles: ['order'],
-    redundant:
-      'A chain of an older term is never longer than what a later term could commit: two honest anchors that accept n + 1 know the certificate of n, so a later head is n or higher, and where n is equal the later term wins.',
+    redundant: {
+      why: 'A chain of an older term is never longer than what a later term could commit: two honest anchors that accept n + 1 know the certificate of n, so a later head is n or higher, and where n is equal the later term wins.',
+    },
     edits: byLength('a.term < b.term ? -1 : 1'),
   },
   {
@@ -69,20 +75,27 @@ export const BREAKS: readonly Break[] = [
   {
     name: 'only-lower-terms-count-as-head',
     profiles: ['order-small', 'order-proposers', 'order'],
-    redundant:
-      'A report of term t that names a certificate of term t can only be made once t has a placement, so by an anchor that may sign no other; a second placement of t gets no quorum.',
+    redundant: {
+      why: 'A report of term t that names a certificate of term t can only be made once t has a placement, so by an anchor that may sign no other; a second placement of t gets no quorum.',
+    },
     edits: [edit(VOTE, '.filter((head) => head.term < term)', '')],
   },
   {
     name: 'vote-waits-for-leases',
     profiles: ['leases', 'leases-begins'],
-    redundant: '`notBefore` alone keeps the next executor waiting, since its votes end all renewals of the old lease.',
+    redundant: {
+      why: '`notBefore` alone keeps the next executor waiting, since its votes end all renewals of the old lease.',
+      together: 'vote-waits-at-all',
+    },
     edits: [LEASE_RUNNING],
   },
   {
     name: 'not-before',
     profiles: ['leases', 'leases-begins'],
-    redundant: 'A vote is given only once the old lease is over for all clocks, so whoever gets it begins after that.',
+    redundant: {
+      why: 'A vote is given only once the old lease is over for all clocks, so whoever gets it begins after that.',
+      together: 'vote-waits-at-all',
+    },
     edits: [NOT_BEFORE],
   },
   { name: 'vote-waits-at-all', profiles: ['leases'], edits: [LEASE_RUNNING, NOT_BEFORE] },
@@ -100,13 +113,19 @@ export const BREAKS: readonly Break[] = [
   {
     name: 'epsilon-in-is-over',
     profiles: ['leases'],
-    redundant: 'Clocks of an anchor and an executor differ by ε at most, and the executor stops ε before the end.',
+    redundant: {
+      why: 'Clocks of an anchor and an executor differ by ε at most, and the executor stops ε before the end.',
+      together: 'epsilon-at-all',
+    },
     edits: [ANCHOR_EPSILON],
   },
   {
     name: 'epsilon-in-may-act',
     profiles: ['leases'],
-    redundant: 'Clocks of an anchor and an executor differ by ε at most, and the anchor waits ε beyond the end.',
+    redundant: {
+      why: 'Clocks of an anchor and an executor differ by ε at most, and the anchor waits ε beyond the end.',
+      together: 'epsilon-at-all',
+    },
     edits: [EXECUTOR_EPSILON],
   },
   { name: 'epsilon-at-all', profiles: ['leases'], edits: [ANCHOR_EPSILON, EXECUTOR_EPSILON, NOT_BEFORE] },
@@ -133,7 +152,13 @@ export const BREAKS: readonly Break[] = [
     name: 'release-is-remembered',
     promiseOnly: true,
     profiles: ['release-promises'],
-    edits: [edit(RECORD, '(lease.released ? lease.term >= term : mayRun(lease))', '!lease.released && mayRun(lease)')],
+    edits: [
+      edit(
+        RECORD,
+        '(lease.released ? lease.term >= term : mayRun(lease, context))',
+        '!lease.released && mayRun(lease, context)',
+      ),
+    ],
   },
   {
     name: 'restart-waits',
@@ -205,6 +230,94 @@ export const BREAKS: readonly Break[] = [
     name: 'monotonic-clock',
     profiles: ['stalled-clock'],
     edits: [edit(LEASE, 'clock.monotonic + longestMs <= lease.asked + Number(leaseMs)', 'clock.monotonic >= 0')],
+  },
+  {
+    name: 'other-epoch',
+    profiles: ['hand-over'],
+    edits: [edit(RECORD, 'if (epoch === epochOfTerm(term)) return undefined', 'return undefined')],
+  },
+  {
+    name: 'sign-below-a-seal',
+    profiles: ['hand-over'],
+    edits: [edit(HAND_OVER, 'return sealed === opened && opened > 0n', 'return opened > 0n')],
+  },
+  {
+    name: 'seal-is-durable',
+    profiles: ['hand-over'],
+    edits: [
+      edit(
+        ANCHOR,
+        'return { ...anchor, unsettled: settlingTicks(profile), bare: false }',
+        'return { ...anchor, standing: standingAtFirst(anchor.sets), unsettled: settlingTicks(profile), bare: false }',
+      ),
+    ],
+  },
+  {
+    name: 'hand-over-only-what-was-taken-over',
+    profiles: ['hand-over-missed'],
+    edits: [edit(HAND_OVER, 'return opened >= before && sealed >= epoch', 'return sealed >= epoch')],
+  },
+  {
+    name: 'hand-over-only-what-is-sealed',
+    profiles: ['hand-over'],
+    edits: [edit(HAND_OVER, 'return opened >= before && sealed >= epoch', 'return opened >= before')],
+  },
+  {
+    name: 'quorum-of-answers',
+    profiles: ['hand-over'],
+    edits: [edit(ANSWERS, 'const needed = HOMES[0]!.quorum - 1', 'const needed = HOMES[0]!.quorum - 2')],
+  },
+  {
+    name: 'take-over-certificates',
+    profiles: ['hand-over'],
+    edits: [edit(HAND_OVER, 'certified: higherCertificate(record.certified, answer.certified),', '')],
+  },
+  {
+    name: 'take-over-leases',
+    profiles: ['hand-over-leases'],
+    edits: [edit(HAND_OVER, 'leases: answer.leases.reduce(withLease, record.leases),', '')],
+  },
+  {
+    name: 'answers-only-bind',
+    profiles: ['hand-over-leases'],
+    edits: [edit(HAND_OVER, '{ ...sealed, released: false }', '{ released: false, ...sealed }')],
+  },
+  {
+    name: 'unsettled-anchors-name-all-leases',
+    profiles: ['hand-over-restarts'],
+    edits: [edit(HAND_OVER, 'mayRun(lease, context))', 'mayRun(lease, { ...context, settled: true }))')],
+  },
+  {
+    name: 'take-over-waits-for-the-clock',
+    profiles: ['hand-over-newcomers'],
+    edits: [edit(ANCHOR, 'if (anchor.unsettled > 0) return undefined // as in `hand-over.ts` of the node', '')],
+  },
+  {
+    name: 'plausible-answers',
+    profiles: ['hand-over-leases'],
+    promiseOnly: true,
+    stall: true,
+    edits: [edit(HAND_OVER, 'return beyond ? reject(', 'return beyond && leaseMs < 0n ? reject(')],
+  },
+  {
+    name: 'released-leases-are-not-named',
+    profiles: ['hand-over-releases'],
+    redundant: {
+      why: 'A lease that was given back and is named nevertheless holds the new set up until it is over; it allows nothing.',
+    },
+    edits: [edit(HAND_OVER, '!lease.released && mayRun(lease, context)', 'mayRun(lease, context)')],
+  },
+  {
+    name: 'own-release-outweighs-answers',
+    profiles: ['hand-over-releases'],
+    redundant: { why: 'An anchor that forgets what was given back waits until that lease is over; it allows nothing.' },
+    edits: [
+      edit(
+        HAND_OVER,
+        'known && (known.released || known.expires >= lease.expires)',
+        'known && known.expires >= lease.expires',
+      ),
+    ],
   },
 ]
 

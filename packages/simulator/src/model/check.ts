@@ -10,9 +10,9 @@ export const STATE_LIMIT = 40_000_000
 
 export type Checked = Searched & { readonly profile: string; readonly seconds: number }
 
-export function check(profile: Profile, { promises = true, limit = STATE_LIMIT } = {}): Checked {
+export function check(profile: Profile, { promises = true, trusting = true, limit = STATE_LIMIT } = {}): Checked {
   const startedAt = performance.now()
-  const searched = search(worldOf(profile, { promises }), { limit })
+  const searched = search(worldOf(profile, { promises, trusting }), { limit })
   return { ...searched, profile: profile.name, seconds: Math.round(performance.now() - startedAt) / 1000 }
 }
 
@@ -20,7 +20,9 @@ export function profileNamed(name: string): Profile | undefined {
   return PROFILES.find((profile) => profile.name === name)
 }
 
-export function boundsOf({ terms, entries, entryVariants, bodyVariants, storing, exact, leases }: Profile): string {
+export function boundsOf(profile: Profile): string {
+  const { homes, crashes, newcomersAhead, terms, entries, entryVariants, bodyVariants, storing, exact, leases } =
+    profile
   const names = terms.map((_, slot) => nameOfTerm({ terms }, slot)).join(' ')
   const journal =
     entries === 0 ? [] : [`${entries} entries, ${entryVariants} per place`, ...(storing ? ['certificates stored'] : [])]
@@ -30,11 +32,18 @@ export function boundsOf({ terms, entries, entryVariants, bodyVariants, storing,
     ...(leases.executors ? [leases.renewals ? 'renewals' : 'one request each'] : ['no executors']),
     ...(leases.releases ? ['releases'] : []),
     ...(leases.executorsCrash ? ['executors crash'] : []),
-    ...(leases.restarts ? [`${leases.restarts.count} restart, clock up to ${leases.restarts.clockAhead} ahead`] : []),
+    ...(leases.clockAhead > 0 ? [`clock up to ${leases.clockAhead} ahead after it`] : []),
     ...(leases.stalledClock ? ['stalled clocks'] : []),
   ]
   const kept = exact ? ['no state merged'] : []
-  return [`terms ${names}`, `${bodyVariants} placement per term`, ...journal, ...(bound ?? []), ...kept].join(', ')
+  const sets =
+    homes.length === 1 ? [] : [`home sets ${homes.map((set) => set.map((i) => 'ABCDEF'[i]).join('')).join(' ')}`]
+  const faults = [
+    ...(crashes > 0 ? [`${crashes} crash`] : []),
+    ...(newcomersAhead > 0 ? [`new anchors just started, clocks up to ${newcomersAhead} ahead`] : []),
+  ]
+  const first = [`terms ${names}`, ...sets, `${bodyVariants} placement per term`]
+  return [...first, ...journal, ...faults, ...(bound ?? []), ...kept].join(', ')
 }
 
 export function lineOf({ profile, states, transitions, depth, exhausted, found, seconds }: Checked): string {

@@ -53,7 +53,7 @@ export function evidenceOf(
     return certified.some((next) => remember(`n${id},${next}`, () => isProvenByNext(values, id, next)))
   })
   const left = certified.filter((id) => {
-    const counts = { accepted: accepts.get(id) ?? HOMES[0].quorum - 1, held: holds.get(id) ?? 0 }
+    const counts = { accepted: accepts.get(id) ?? HOMES[0]!.quorum - 1, held: holds.get(id) ?? 0 }
     return remember(`l${id},${counts.accepted},${counts.held}`, () => leavesTooEarly(values, id, counts))
   })
   const found = {

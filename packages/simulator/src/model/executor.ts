@@ -53,9 +53,9 @@ export function agedKeeper({ asked, lease, released }: Keeper, bounds: LeaseBoun
     released,
   }
   return {
+    ...later,
     asked: later.asked && canEverAct(count(later), bounds) ? later.asked : undefined,
     lease: canEverAct(later, bounds) ? later.lease : undefined,
-    released,
   }
 }
 

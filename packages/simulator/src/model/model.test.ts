@@ -8,12 +8,22 @@ import { search } from './search.ts'
 
 const SCRIPT = fileURLToPath(new URL('../../../../scripts/model.ts', import.meta.url))
 
-test.each(['together', 'together-executors', 'hand-over'])('%s is exhausted without a violation', (name) => {
-  const checked = check(profileNamed(name)!)
+test('a journal with an executor under a lease is exhausted without a violation', () => {
+  const checked = check(profileNamed('together-executors')!)
   expect(checked.found).toBeUndefined()
   expect(checked.exhausted).toBe(true)
   expect(checked.states).toBeGreaterThan(10_000)
 })
+
+test.each(['hand-over', 'hand-over-all-stay', 'hand-over-missed'])(
+  '%s is exhausted by the rules of hand-over',
+  (name) => {
+    const checked = check(profileNamed(name)!)
+    expect(checked.found).toBeUndefined()
+    expect(checked.exhausted).toBe(true)
+    expect(checked.states).toBeGreaterThan(4_000)
+  },
+)
 
 test('a search that stops at its limit does not count as exhausted', () => {
   const checked = check(profileNamed('together')!, { limit: 100 })
@@ -25,7 +35,7 @@ test('the first violation that is found is a shortest one, with the steps to it'
   expect(searched.found).toEqual({ violation: 'three', steps: ['one more', 'one more', 'one more'] })
 })
 
-test.each(['quorum-of-reports', 'commit-by-holds', 'renew-after-release'])(
+test.each(['quorum-of-reports', 'commit-by-holds', 'renew-after-release', 'sign-below-a-seal', 'quorum-of-answers'])(
   'without the rule %s there is a counterexample',
   { timeout: 60_000 },
   async (name) => {
@@ -35,9 +45,12 @@ test.each(['quorum-of-reports', 'commit-by-holds', 'renew-after-release'])(
   },
 )
 
-test('every rule to break says where to look', () => {
-  for (const { name, profiles } of BREAKS)
+test('every rule to break says where to look, and a rule that another stands in for names one to break with it', () => {
+  const names = BREAKS.map(({ name }) => name)
+  for (const { name, profiles, redundant } of BREAKS) {
     for (const profile of profiles) expect(profileNamed(profile), name).toBeDefined()
+    if (redundant?.together !== undefined) expect(names).toContain(redundant.together)
+  }
 })
 
 /** A world that counts, by one or back to zero. */

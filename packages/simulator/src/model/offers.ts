@@ -1,12 +1,13 @@
 /** What anybody may hand to an anchor, given the signatures that exist: messages arrive at any time, in any order, or never. */
-import { type Action, act, freshAnchor, type Reports, type Signed, type Stage } from './anchor.ts'
+import { type Action, act, openAnchor, type Reports, type Signed, type Stage } from './anchor.ts'
 import { type Evidence, samePlace } from './evidence.ts'
 import type { Keeper } from './executor.ts'
 import { openingsOf } from './hand-over.ts'
 import { EPSILON, HONEST, setOf } from './parties.ts'
+import type { Profile } from './profile.ts'
 import { bodyOf, entryAfter, GENESIS_ID } from './values.ts'
 
-/** What was signed by the honest anchors of both sets, what that proves, and the executors of all terms. */
+/** What was signed by the honest anchors of all sets, what that proves, and the executors of all terms. */
 export type Table = {
   readonly signed: readonly Signed[]
   readonly evidence: Evidence
@@ -16,14 +17,19 @@ export type Table = {
 /** Offers that were computed before, by all that they depend on. */
 export type KnownOffers = Map<string, readonly Action[]>
 
-export function offersTo(stage: Stage, set: number, table: Table, known: KnownOffers): readonly Action[] {
+/** Offers to an anchor that sits in these sets. */
+export function offersTo(stage: Stage, sets: readonly number[], table: Table, known: KnownOffers): readonly Action[] {
+  return [...sets.flatMap((set) => offersIn(stage, set, table, known)), ...handOverOffers(stage, sets, table)]
+}
+
+function offersIn(stage: Stage, set: number, table: Table, known: KnownOffers): readonly Action[] {
   const remember = (key: string, make: () => readonly Action[]): readonly Action[] => {
     const made = known.get(key) ?? make()
     known.set(key, made)
     return made
   }
   const { evidence } = table
-  const own = table.signed.slice(set * HONEST, (set + 1) * HONEST)
+  const own = stage.profile.homes[set]!.map((index) => table.signed[index]!)
   const slots = stage.values.terms.flatMap((term, slot) => (setOf(term) === set ? [slot] : []))
   const placed = evidence.placed.filter((id) => slots.includes(stage.values.bodies[id]!.slot))
   return [
@@ -41,12 +47,11 @@ export function offersTo(stage: Stage, set: number, table: Table, known: KnownOf
       const asked = { slot, reports: reports.sort(), bodies: bodies.sort(), certified: evidence.certified }
       return remember(JSON.stringify(asked), () => voteOffers(stage, asked))
     }),
-    ...remember(`entries ${placed}|${evidence.certified}|${acceptedBy(own)}`, () => [
+    ...remember(`entries ${set}|${placed}|${evidence.certified}|${acceptedBy(own)}`, () => [
       ...acceptOffers(stage, { placed, certified: evidence.certified, seen: acceptedBy(own) }),
       ...certificateOffers(stage, set, evidence.certified),
     ]),
     ...leaseOffers(stage, placed, table.keepers),
-    ...handOverOffers(stage, set, table),
   ]
 }
 
@@ -56,8 +61,12 @@ function acceptedBy(own: readonly Signed[]): readonly number[] {
 
 /** Once for each time that an honest anchor's clock may show, and for what it may show before it settled. */
 function atReadings(stage: Stage, body: Spot, make: (reading: number) => Action): readonly Action[] {
-  const ahead = stage.profile.leases?.restarts?.clockAhead ?? 0
+  const ahead = clockAhead(stage.profile)
   return [...honestReadings(stage, body), ...(ahead > 0 ? [ahead] : [])].map(make)
+}
+
+function clockAhead({ leases, newcomersAhead }: Profile): number {
+  return Math.max(leases?.clockAhead ?? 0, newcomersAhead)
 }
 
 type Spot = { readonly slot: number; readonly variant: number }
@@ -82,10 +91,11 @@ type Asked = {
 /** Any body for which an anchor that knows nothing would vote, with reports that were made: the rest is up to its record. */
 function voteOffers(stage: Stage, asked: Asked): readonly Action[] {
   const resting = stage.profile.entries === 0 ? [FREE_REPORTS] : restingOn(asked)
+  const { slot } = asked
   return bodiesOf(stage, asked).flatMap((body) => {
     const witness = resting.find((reports) =>
       honestReadings(stage, stage.values.bodies[body]!).some((reading) =>
-        act(stage, freshAnchor(), { do: 'vote', body, reports, reading }),
+        act(stage, openAnchor(setOf(stage.values.terms[slot]!)), { do: 'vote', body, reports, reading }),
       ),
     )
     return witness
@@ -145,7 +155,7 @@ function acceptOffers(stage: Stage, { placed, certified, seen }: Proposed): read
           continue
         const action = { do: 'accept', entry, body, proven } as const
         const [now] = honestReadings(stage, values.bodies[body]!)
-        if (act(stage, freshAnchor(), { ...action, reading: now! }))
+        if (act(stage, openAnchor(setOf(values.terms[slot]!)), { ...action, reading: now! }))
           offers.push(...atReadings(stage, values.bodies[body]!, (reading) => ({ ...action, reading })))
         if (!seen.includes(entry)) break // variants are alike until one of them was accepted
       }
@@ -178,10 +188,28 @@ function leaseOffers(stage: Stage, placed: readonly number[], keepers: readonly 
   })
 }
 
-function handOverOffers({ values }: Stage, set: number, { signed, evidence }: Table): readonly Action[] {
-  const epoch = Number(setOf(values.terms.at(-1)!))
-  if (epoch === 0) return []
-  if (set < epoch) return [{ do: 'seal', epoch }]
-  const answers = signed.slice(0, HONEST).flatMap(({ sealed }) => (sealed ? [sealed] : []))
-  return openingsOf(answers, evidence.certified, values).map((opening) => ({ do: 'open', epoch, opening }))
+/**
+ * An anchor seals what comes before the set after its own: to seal more, or a set that it never took over, changes nothing that
+ * anybody could see. It reads the latest time that its clock may show: then it names the fewest leases, and believes the most.
+ */
+function handOverOffers(
+  { profile, values }: Stage,
+  sets: readonly number[],
+  { signed, evidence }: Table,
+): readonly Action[] {
+  const old = sets.filter((set) => set + 1 < profile.homes.length)
+  const ahead = clockAhead(profile)
+  const readings = [profile.leases ? EPSILON : 0, ...(ahead > 0 ? [ahead] : [])]
+  const answersOf = (set: number) =>
+    profile.homes[set]!.flatMap((index) => signed[index]!.sealed.filter((answer) => answer.set === set))
+  return readings.flatMap((reading) => [
+    ...old.flatMap((set) => [{ do: 'seal', set, reading } as const, { do: 'answer', set, reading } as const]),
+    ...sets
+      .filter((set) => set > 0)
+      .flatMap((set) =>
+        openingsOf(values, answersOf(set - 1), evidence.certified).map(
+          (answers) => ({ do: 'open', set, answers, reading }) as const,
+        ),
+      ),
+  ])
 }

@@ -1,5 +1,16 @@
-/** Who takes part in the model: two home sets of four anchors, one liar in each; a signature is the name of its signer. */
-import { type Address, type Bytes32, type Door, domainOf, type Home, nobleCrypto, quorumOf } from '@smartlayer/protocol'
+/** Who takes part in the model: home sets of four anchors, one liar in each; a signature is the name of its signer. */
+import {
+  type Address,
+  type Bytes32,
+  type Door,
+  domainOf,
+  epochOfTerm,
+  FIRST_EPOCH,
+  firstTermOf,
+  type Home,
+  nobleCrypto,
+  quorumOf,
+} from '@smartlayer/protocol'
 
 /** Honest anchors of a home set. The fourth lies: every signature of its key exists, over anything, from the start. */
 export const HONEST = 3
@@ -7,12 +18,11 @@ export const HONEST = 3
 export const EPSILON = 1
 /** The true time at any moment: all other times are kept as their distance from it. */
 export const NOW = 1_000n
-/** Terms carry the epoch of their home set in the bits above. */
-export const EPOCH_BITS = 32n
 
 export const INSTANCE: Bytes32 = `0x${'1'.repeat(64)}`
 
-export const HOMES: readonly [Home, Home] = [homeOfSet(0), homeOfSet(1)]
+/** Whoever sits in two sets has a name in each: names count only among those of one set. */
+export const HOMES: readonly Home[] = [homeOfSet(0), homeOfSet(1), homeOfSet(2)]
 
 /** Synthetic signatures for the production checks of certificates and commits. */
 export const DOOR: Door = {
@@ -23,9 +33,22 @@ export const DOOR: Door = {
   crypto: { keccak: nobleCrypto.keccak, recover: (_, signature) => signature },
 }
 
+/** The home epoch of a set; sets are counted from zero. */
+export function epochOfSet(set: number): bigint {
+  return FIRST_EPOCH + BigInt(set)
+}
+
 /** The set of home anchors that a term belongs to. */
 export function setOf(term: bigint): number {
-  return Number(term >> EPOCH_BITS)
+  return Number(epochOfTerm(term) - FIRST_EPOCH)
+}
+
+export function homeOfTerm(term: bigint): Home {
+  return HOMES[setOf(term)]!
+}
+
+export function termIn(set: number, counter: bigint): bigint {
+  return firstTermOf(epochOfSet(set)) + counter
 }
 
 /** The address of an anchor; the liar is the last one of its set. */

@@ -9,8 +9,8 @@ export type LeaseBounds = {
   /** Anchors report without voting afterwards. Voting alone also enters a term, so reports add little where no journal is. */
   readonly reports: boolean
   readonly releases: boolean
-  /** Anchors crash and start again. Until they settled, their wall clock may show this much more than the true time. */
-  readonly restarts: { readonly count: number; readonly clockAhead: number } | undefined
+  /** Until an anchor settled after a crash, its wall clock may show this much more than the true time. */
+  readonly clockAhead: number
   /** Executors ask for their lease, and for more of it once that is due. Without them a lease only binds anchors. */
   readonly executors: boolean
   readonly renewals: boolean
@@ -22,7 +22,13 @@ export type LeaseBounds = {
 export type Profile = {
   readonly name: string
   readonly about: string
-  /** Terms with the epoch of their home set in the upper bits, in rising order. */
+  /** Home sets one after the other, each by the honest anchors that sit in it. */
+  readonly homes: readonly (readonly number[])[]
+  /** How often anchors crash and start again, all together. */
+  readonly crashes: number
+  /** Anchors that sit in later sets only started a moment ago, and their clocks may be this far ahead until they settled. */
+  readonly newcomersAhead: number
+  /** As production makes them, with the home epoch in the upper bits, in rising order. */
   readonly terms: readonly bigint[]
   /** Longest journal; zero when only leases are looked at. */
   readonly entries: number

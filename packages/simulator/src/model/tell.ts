@@ -1,5 +1,7 @@
 /** How a counterexample reads: one line for each step, times as distances from the moment of the step. */
 import type { Action } from './anchor.ts'
+import type { Answer } from './hand-over.ts'
+import { epochOfSet } from './parties.ts'
 import { nameOfBody, nameOfEntry, nameOfTerm, signed, type Values } from './values.ts'
 
 export function describeAction(values: Values, action: Action): string {
@@ -32,8 +34,18 @@ function describe(values: Values, action: Action): string {
     case 'restart':
       return 'crashes and starts again'
     case 'seal':
-      return `seals epoch ${action.epoch - 1}`
+      return `seals all below home epoch ${epochOfSet(action.set + 1)}`
+    case 'answer':
+      return `answers to home epoch ${epochOfSet(action.set + 1)} what it holds`
     case 'open':
-      return `opens epoch ${action.epoch} at head ${nameOfEntry(values, action.opening.head)}, old leases until ${signed(action.opening.leasedUntil)}`
+      return `takes over home epoch ${epochOfSet(action.set)} from ${action.answers.map((answer, i) => `${i === 0 ? "the liar's " : ''}${describeAnswer(values, answer)}`).join('; ')}`
   }
+}
+
+function describeAnswer(values: Values, { head, leases }: Answer): string {
+  const named = leases.map(({ term, expires, released }) => {
+    const slot = values.terms.indexOf(BigInt(term))
+    return `${nameOfTerm(values, slot)} ${released ? 'given back' : `until ${signed(expires)}`}`
+  })
+  return `[${nameOfEntry(values, head)}; ${named.length > 0 ? `leases: ${named.join(', ')}` : 'no lease'}]`
 }

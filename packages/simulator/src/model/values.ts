@@ -4,12 +4,13 @@ import {
   type CertifiedPlacement,
   type Entry,
   entryHash,
+  firstTermOf,
   GENESIS,
   type Head,
   type Placement,
   proposerOf,
 } from '@smartlayer/protocol'
-import { DOOR, EPSILON, HOMES, INSTANCE, NOW, nameHash, nodeAddress, setOf } from './parties.ts'
+import { DOOR, EPSILON, epochOfSet, homeOfTerm, INSTANCE, NOW, nameHash, nodeAddress, setOf } from './parties.ts'
 
 export const GENESIS_ID = 0
 
@@ -68,7 +69,7 @@ export function bodyOf(
     instance: INSTANCE,
     term,
     incarnation: 0n,
-    proposer: proposerOf(HOMES[setOf(term) as 0 | 1], term),
+    proposer: proposerOf(homeOfTerm(term), term),
     executor: nodeAddress(slot),
     replicas: [nodeAddress(slot)],
     headTerm: at.term,
@@ -173,7 +174,8 @@ export function nameOfEntry(values: Values, id: number): string {
 export function nameOfTerm(values: Pick<Values, 'terms'>, slot: number): string {
   const term = values.terms[slot]!
   const set = setOf(term)
-  return set === 0 ? `t${term}` : `e${set}t${term & 0xffffffffn}`
+  const counter = `t${term - firstTermOf(epochOfSet(set))}`
+  return set === 0 ? counter : `e${epochOfSet(set)}${counter}`
 }
 
 export function nameOfBody(values: Values, id: number): string {

@@ -1,4 +1,4 @@
-/** The whole of one profile as a search sees it: three honest anchors of each home set, the executors, and the passing of time. */
+/** The whole of one profile as a search sees it: the honest anchors of all home sets, the executors, and the passing of time. */
 import {
   type Action,
   type Anchor,
@@ -7,6 +7,7 @@ import {
   freshAnchor,
   keyOfAnchor,
   keyOfSigned,
+  newcomer,
   type Signed,
   type Stage,
 } from './anchor.ts'
@@ -23,22 +24,35 @@ import {
   releasedBy,
   restarted,
 } from './executor.ts'
-import { isOpen } from './hand-over.ts'
 import { type KnownOffers, offersTo } from './offers.ts'
-import { EPSILON, HOMES, HONEST, setOf } from './parties.ts'
+import { EPSILON, epochOfSet, HOMES, setOf } from './parties.ts'
 import type { Profile } from './profile.ts'
 import { brokenPromise } from './promises.ts'
 import type { State, World } from './search.ts'
 import { describeAction } from './tell.ts'
-import { agedPlacement, emptyValues, mayBind, nameOfTerm, placedForm } from './values.ts'
+import { agedPlacement, emptyValues, GENESIS_ID, mayBind, nameOfTerm, placedForm } from './values.ts'
 
-/** What can happen in a situation: what is offered to anchors of each set, and what executors do by themselves. */
+/** What can happen in a situation: what is offered to anchors of each kind, and what executors do by themselves. */
 type Situation = {
   readonly offers: readonly Int32Array[]
   readonly moves: readonly { readonly common: number; readonly text: string }[]
   readonly violation: string | undefined
 }
 /** `signs`: with something that a quorum may come together for. */
+/** Anchors next to each other that sit in the same sets: they are interchangeable. */
+type Kind = { readonly first: number; readonly size: number; readonly sets: readonly number[] }
+/** An anchor as it stands once, with what follows from it as far as that was computed before. */
+type Row = {
+  readonly anchor: Anchor
+  readonly signed: number
+  /** By action. */
+  readonly steps: Map<number, Step>
+  /** By what is common: the same anchor without what can make no difference. */
+  readonly pruned: Map<number, number>
+  /** By home set: the same anchor without its answer to the next one. */
+  readonly mute: Map<number, number>
+  aged: number
+}
 type Step = { readonly to: number; readonly signs: boolean; readonly broken: string | undefined }
 
 const REFUSED: Step = { to: -1, signs: false, broken: undefined }
@@ -52,16 +66,22 @@ type Common = {
 }
 const NOTHING_SETTLED: Settled = { placed: [], certified: [] }
 
-export function worldOf(profile: Profile, { promises }: { promises: boolean }): World {
+/**
+ * `promises`: each step is judged by what the anchor promised. `trusting`: what a sealed anchor keeps is forgotten, since it signs
+ * nothing any more; a search for what comes of a missing rule does not rely on that.
+ */
+export type Judging = { readonly promises: boolean; readonly trusting: boolean }
+
+export function worldOf(profile: Profile, { promises, trusting }: Judging): World {
   const { exact } = profile
   const stage: Stage = { profile, values: emptyValues(profile.terms) }
   const { values } = stage
   const { leases } = profile
-  const sets = setOf(profile.terms.at(-1)!) + 1
-  const anchorWords = sets * HONEST
+  const kinds = kindsOf(profile)
+  const anchorWords = kinds.reduce((sum, { size }) => sum + size, 0)
   const width = anchorWords + 1
 
-  const anchors: { anchor: Anchor; signed: number; steps: Map<number, Step>; aged: number }[] = []
+  const anchors: Row[] = []
   const anchorIds = new Map<string, number>()
   const signeds: Signed[] = []
   const signedIds = new Map<string, number>()
@@ -72,14 +92,17 @@ export function worldOf(profile: Profile, { promises }: { promises: boolean }): 
   const situations = new Map<string, Situation>()
   const verdicts: Verdicts = new Map()
   const offersKnown: KnownOffers = new Map()
-  const prunings = new Map<number, number>()
 
   const taken: { actor: number; text: string; broken: string | undefined } = { actor: -1, text: '', broken: undefined }
 
   function anchorId(anchor: Anchor): number {
     const signed = idOf(signedIds, keyOfSigned(anchor.signed), () => signeds.push(anchor.signed) - 1)
     const key = `${keyOfAnchor(stage, anchor)}#${signed}`
-    return idOf(anchorIds, key, () => anchors.push({ anchor, signed, steps: new Map(), aged: -1 }) - 1)
+    return idOf(
+      anchorIds,
+      key,
+      () => anchors.push({ anchor, signed, steps: new Map(), pruned: new Map(), mute: new Map(), aged: -1 }) - 1,
+    )
   }
   function commonId(common: Common): number {
     const { keepers, settled, crashes } = common
@@ -94,27 +117,26 @@ export function worldOf(profile: Profile, { promises }: { promises: boolean }): 
     )
   }
 
-  function stepOf(from: number, set: number, actionAt: number): Step {
+  function stepOf(from: number, actionAt: number): Step {
     const row = anchors[from]!
     const known = row.steps.get(actionAt)
     if (known) return known
     const { action } = actions[actionAt]!
-    const made = mayTake(row.anchor, set, action) ? act(stage, row.anchor, action) : undefined
+    const made = mayTake(row.anchor, action) ? act(stage, row.anchor, action) : undefined
     const step = made
       ? {
           to: anchorId(made),
           signs: action.do === 'vote' || action.do === 'accept',
-          broken: promises ? brokenPromise(values, row.anchor, made) : undefined,
+          broken: promises ? brokenPromise(values, row.anchor, made, leases) : undefined,
         }
       : REFUSED
     row.steps.set(actionAt, step)
     return step
   }
 
-  /** A clock that runs ahead shows so only until the anchor settled; a new set signs nothing before it took over. */
-  function mayTake({ unsettled, record }: Anchor, set: number, action: Action): boolean {
-    if (leases && 'reading' in action && action.reading > EPSILON && unsettled === 0) return false
-    return set === 0 || action.do === 'open' || isOpen(record, set)
+  /** A clock that runs ahead shows so only until the anchor settled. */
+  function mayTake({ unsettled }: Anchor, action: Action): boolean {
+    return !(leases && 'reading' in action && action.reading > EPSILON && unsettled === 0)
   }
 
   function agedAnchor(id: number): number {
@@ -137,13 +159,19 @@ export function worldOf(profile: Profile, { promises }: { promises: boolean }): 
 
   /** What the common state makes of an anchor: signatures that nobody can use any more are forgotten. */
   function pruned(id: number, common: number): number {
-    const key = id * 0x200000 + common
-    const known = prunings.get(key)
+    const { anchor, pruned: made } = anchors[id]!
+    const known = made.get(common)
     if (known !== undefined) return known
-    const { anchor } = anchors[id]!
-    const made = anchorId(exact ? anchor : withoutSettled(anchor, commons[common]!.common))
-    prunings.set(key, made)
-    return made
+    const kept = trusting && hasLeft(anchor) ? { ...freshAnchor(anchor.sets), ...pickLeft(anchor) } : anchor
+    const forgotten = anchorId(withoutSettled(kept, commons[common]!.common))
+    made.set(common, forgotten)
+    return forgotten
+  }
+
+  /** It sealed the last home set that it sits in, which it had taken over. */
+  function hasLeft({ standing, sets }: Anchor): boolean {
+    const last = epochOfSet(Math.max(...sets))
+    return standing.opened >= last && standing.sealed > last
   }
 
   function withoutSettled({ record, signed, ...rest }: Anchor, { keepers, settled }: Common): Anchor {
@@ -188,26 +216,19 @@ export function worldOf(profile: Profile, { promises }: { promises: boolean }): 
   }
 
   function quorate(state: State, kind: 'votes' | 'accepts', setOfId: (id: number) => number): readonly number[] {
-    const found: number[] = []
-    for (let set = 0; set < sets; set++) {
-      const lists = [0, 1, 2].map((i) => signeds[anchors[state[set * HONEST + i]!]!.signed]![kind])
-      for (const id of new Set(lists.flat())) {
-        const signers = lists.filter((list) => list.includes(id)).length + 1
-        if (setOfId(id) === set && signers >= HOMES[set]!.quorum) found.push(id)
-      }
+    const counts = new Map<number, number>()
+    for (let i = 0; i < anchorWords; i++) {
+      for (const id of signeds[anchors[state[i]!]!.signed]![kind]) counts.set(id, (counts.get(id) ?? 0) + 1)
     }
-    return found
+    return [...counts].flatMap(([id, signers]) => (signers + 1 >= HOMES[setOfId(id)]!.quorum ? [id] : []))
   }
 
   function situationOf(state: State): Situation {
     let key = `${state[anchorWords]}`
-    for (let set = 0; set < sets; set++) {
-      const a = anchors[state[set * HONEST]!]!.signed
-      const b = anchors[state[set * HONEST + 1]!]!.signed
-      const c = anchors[state[set * HONEST + 2]!]!.signed
-      const low = a < b ? (a < c ? a : c) : b < c ? b : c
-      const high = a > b ? (a > c ? a : c) : b > c ? b : c
-      key += `,${low},${a + b + c - low - high},${high}`
+    for (const { first, size } of kinds) {
+      const own: number[] = []
+      for (let i = first; i < first + size; i++) own.push(anchors[state[i]!]!.signed)
+      key += `,${size > 1 ? own.sort((a, b) => a - b) : own}`
     }
     const known = situations.get(key)
     if (known) return known
@@ -218,9 +239,7 @@ export function worldOf(profile: Profile, { promises }: { promises: boolean }): 
     const evidence = evidenceOf(stage, { all, settled }, verdicts)
     const table = { signed: all, evidence, keepers }
     const made: Situation = {
-      offers: Array.from({ length: sets }, (_, set) =>
-        Int32Array.from(offersTo(stage, set, table, offersKnown).map(actionId)),
-      ),
+      offers: kinds.map(({ sets }) => Int32Array.from(offersTo(stage, sets, table, offersKnown).map(actionId))),
       moves: leases?.executors ? movesOf(common, evidence, all) : [],
       violation: evidence.violation ?? (leases ? twoExecutors(keepers, evidence) : undefined),
     }
@@ -267,35 +286,48 @@ export function worldOf(profile: Profile, { promises }: { promises: boolean }): 
     })
   }
 
-  const fresh = anchorId(freshAnchor())
   const idle = commonId({ keepers: profile.terms.map(() => NO_LEASE), settled: NOTHING_SETTLED, crashes: 0 })
-  const initial = new Uint32Array(width).fill(fresh)
+  const initial = new Uint32Array(width)
+  for (const { first, size, sets } of kinds) {
+    const isNew = profile.newcomersAhead > 0 && !sets.includes(0)
+    initial.fill(anchorId(isNew ? newcomer(profile, sets) : freshAnchor(sets)), first, first + size)
+  }
   initial[anchorWords] = idle
   const restart = actionId({ do: 'restart' })
   const next = new Uint32Array(width)
+  const kindOf = kinds.flatMap(({ size }, kind) => Array<number>(size).fill(kind))
 
-  function sortSet(state: State, at: number): void {
-    for (const [low, high] of [
-      [0, 1],
-      [1, 2],
-      [0, 1],
-    ] as const) {
-      const a = state[at + low]!
-      const b = state[at + high]!
-      if (a <= b) continue
-      state[at + low] = b
-      state[at + high] = a
+  /** Answers to a home set are forgotten once all who sit in it took over. */
+  function forgetAnswers(state: State): void {
+    for (let set = 1; set < profile.homes.length; set++) {
+      const isTaken = profile.homes[set]!.every((i) => anchors[state[i]!]!.anchor.standing.opened >= epochOfSet(set))
+      if (!isTaken) continue
+      for (const i of profile.homes[set - 1]!) state[i] = muted(state[i]!, set - 1)
     }
+  }
+
+  function muted(id: number, set: number): number {
+    const { anchor, mute } = anchors[id]!
+    const known = mute.get(set)
+    if (known !== undefined) return known
+    const sealed = anchor.signed.sealed.map((answer) =>
+      answer.set === set ? { set, head: GENESIS_ID, leases: [] } : answer,
+    )
+    const made = anchorId({ ...anchor, signed: { ...anchor.signed, sealed } })
+    mute.set(set, made)
+    return made
   }
 
   return {
     width,
     initial: [initial],
     forget(state) {
-      if (!exact) for (let i = 0; i < anchorWords; i++) state[i] = pruned(state[i]!, state[anchorWords]!)
+      if (exact) return
+      for (let i = 0; i < anchorWords; i++) state[i] = pruned(state[i]!, state[anchorWords]!)
+      forgetAnswers(state)
     },
     sort(state) {
-      for (let set = 0; set < sets; set++) sortSet(state, set * HONEST)
+      for (const { first, size } of kinds) if (size > 1) state.subarray(first, first + size).sort()
     },
     violation: (state) => situationOf(state).violation,
     expand(state, visit) {
@@ -303,10 +335,11 @@ export function worldOf(profile: Profile, { promises }: { promises: boolean }): 
       next.set(state)
       for (let i = 0; i < anchorWords; i++) {
         const from = state[i]!
-        const first = i - (i % HONEST)
+        const kind = kindOf[i]!
+        const { first } = kinds[kind]!
         if ((i > first && state[i - 1] === from) || (i > first + 1 && state[i - 2] === from)) continue
         const take = (action: number): void => {
-          const step = stepOf(from, first / HONEST, action)
+          const step = stepOf(from, action)
           if (step.to < 0) return
           taken.actor = i
           taken.text = actions[action]!.text
@@ -316,11 +349,11 @@ export function worldOf(profile: Profile, { promises }: { promises: boolean }): 
           visit(next)
           next[anchorWords] = state[anchorWords]!
         }
-        const offers = situation.offers[first / HONEST]!
+        const offers = situation.offers[kind]!
         for (let k = 0; k < offers.length; k++) take(offers[k]!)
         const { common } = commons[state[anchorWords]!]!
-        const isBound = anchors[from]!.anchor.record.leases.length > 0
-        if (leases?.restarts && isBound && common.crashes < leases.restarts.count) {
+        const isBound = !leases || anchors[from]!.anchor.record.leases.length > 0
+        if (isBound && common.crashes < profile.crashes) {
           next[anchorWords] = commonId({ ...common, crashes: common.crashes + 1 })
           take(restart)
           next[anchorWords] = state[anchorWords]!
@@ -340,8 +373,8 @@ export function worldOf(profile: Profile, { promises }: { promises: boolean }): 
       next[anchorWords] = agedCommon(state[anchorWords]!)
       visit(next)
     },
-    lastStep: () => (taken.actor < 0 ? taken.text : `anchor ${'ABCPQR'[taken.actor]} ${taken.text}`),
-    stepViolation: () => taken.broken && `${'ABCPQR'[taken.actor]}: ${taken.broken}`,
+    lastStep: () => (taken.actor < 0 ? taken.text : `anchor ${'ABCDEF'[taken.actor]} ${taken.text}`),
+    stepViolation: () => taken.broken && `${'ABCDEF'[taken.actor]}: ${taken.broken}`,
   }
 }
 
@@ -355,4 +388,21 @@ function idOf(ids: Map<string, number>, key: string, make: () => number): number
   const id = make()
   ids.set(key, id)
   return id
+}
+
+/** What others may still make use of. */
+function pickLeft({ standing, signed, released }: Anchor): Partial<Anchor> {
+  return { standing, signed, released }
+}
+
+function kindsOf({ homes }: Profile): readonly Kind[] {
+  const kinds: Kind[] = []
+  const count = Math.max(...homes.flat()) + 1
+  for (let index = 0; index < count; index++) {
+    const sets = homes.flatMap((members, set) => (members.includes(index) ? [set] : []))
+    const last = kinds.at(-1)
+    if (last && `${last.sets}` === `${sets}`) kinds[kinds.length - 1] = { ...last, size: last.size + 1 }
+    else kinds.push({ first: index, size: 1, sets })
+  }
+  return kinds
 }
