@@ -1,6 +1,7 @@
 /** One scene of the simulated network: its executor becomes slow, and loses what it hosts while the instance goes on. */
 import { fastCrypto } from '@smartlayer/node'
 import type { Address, Hasher } from '@smartlayer/protocol'
+import { oneEpoch } from './epochs.ts'
 import { SLOW_MS } from './faults.ts'
 import { drawsOf } from './random.ts'
 import { Issuer } from './workload.ts'
@@ -29,7 +30,7 @@ export type SlowScene = {
 }
 
 export async function slowScene(seed: number): Promise<SlowScene> {
-  return play(new World(seed, { keccak: (await fastCrypto()).crypto.keccak as Hasher }), seed)
+  return play(new World(seed, { keccak: (await fastCrypto()).crypto.keccak as Hasher, plan: oneEpoch }), seed)
 }
 
 async function play(world: World, seed: number): Promise<SlowScene> {
@@ -49,7 +50,7 @@ async function play(world: World, seed: number): Promise<SlowScene> {
   }
   const moved = world.checkers.entries.size
   await world.time.run(SLOW_UNTIL_MS, broken)
-  const health = world.anchors.map(({ anchor }) => anchor!.health.ledger)
+  const health = world.homeOf(world.token.instance).map(({ anchor }) => anchor!.health.ledger)
   const { address } = slow.signer
   const others = world.services.filter((actor) => actor !== slow).map(({ signer }) => signer.address)
   return {

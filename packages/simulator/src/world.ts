@@ -55,6 +55,8 @@ export type WorldOptions = {
   readonly seam?: 'no-fsync' | 'clock-beyond-bound' | undefined
   /** Hears of every event, in words. */
   readonly onEvent?: ((line: string) => void) | undefined
+  /** Draws the epochs: several, or one for a scene of something else. */
+  readonly plan?: typeof planEpochs | undefined
 }
 
 /** One registered node: what outlives its crashes, and the life it lives now. */
@@ -89,7 +91,7 @@ export class World {
   crashes = 0
   violation: Violation | undefined
 
-  constructor(seed: number, { keccak, seam, onEvent }: WorldOptions) {
+  constructor(seed: number, { keccak, seam, onEvent, plan = planEpochs }: WorldOptions) {
     this.seed = seed
     this.trace = new Trace(onEvent)
     this.keys = new KeyRing(keccak)
@@ -126,7 +128,7 @@ export class World {
     })
     const addresses = (actors: readonly Actor[]) => actors.map(({ signer }) => signer.address)
     const members = { anchors: addresses(this.anchors), services: addresses(this.services) }
-    this.epochs = planEpochs(members, drawsOf(seed, 'epochs'), keccak)
+    this.epochs = plan(members, drawsOf(seed, 'epochs'), keccak)
     this.context = this.#contextOf(domain, keccak)
     this.#scheduleEpochs()
   }

@@ -39,8 +39,8 @@ export const STREAM_BUGS: readonly Bug[] = [
     edits: [
       edit(
         CERTIFICATION,
-        'if (accepted(checked)) this.certified(certified)',
-        'if (accepted(checked) || true) this.certified(certified)',
+        'if (home && accepted(checkReceipt(certified, { stream, sequence, uid }, { home, ...door })))',
+        'if (home && (accepted(checkReceipt(certified, { stream, sequence, uid }, { home, ...door })) || true))',
       ),
     ],
   },
