@@ -1,5 +1,6 @@
 /** An anchoring node: home of streams and journals, voter and proposer of elections, checker of grants. */
 import {
+  type Address,
   type AttestedGrant,
   anchorsOf,
   type CertifiedReceipt,
@@ -85,6 +86,7 @@ export class AnchoringNode {
     this.#post.on('activate', (_, { token }) => {
       this.#activate(token).catch((error) => this.#failed(token, error))
     })
+    this.#post.on('place-request', (from, { token }) => void this.#tellPlace(from, token))
     this.#post.on('refused', (from, { instance, about, code, facts }) => {
       if (about === 'publish') this.streams.refused(from, instance, { code, facts: parseFacts(facts) })
     })
@@ -123,6 +125,16 @@ export class AnchoringNode {
       throw SmartLayerError.of('placement.none', { token })
     }
     return { token, instance: loaded.instance, scriptHash: loaded.rules.scriptHash, ...known }
+  }
+
+  /** A service node asks for another token on behalf of one that it holds: that activates it as any question does. */
+  async #tellPlace(to: Address, token: string): Promise<void> {
+    try {
+      this.#post.send(to, { type: 'place-answer', token, info: await this.placement(token), code: '' })
+    } catch (error) {
+      const code = isSmartLayerError(error) ? error.code : 'bug.unexpected'
+      this.#post.send(to, { type: 'place-answer', token, info: undefined, code })
+    }
   }
 
   async checkGrant(token: string, grant: AttestedGrant): Promise<SignedGrantCheck> {

@@ -3,9 +3,11 @@ import {
   Action,
   type ActionRequest,
   type Address,
+  ANY_FRESHNESS,
   type Answer,
   accepted,
   anchorsOf,
+  answerShape,
   type Bytes32,
   type CertifiedPlacement,
   type CertifiedRenewal,
@@ -23,6 +25,7 @@ import {
   toHex,
   tokenOf,
 } from '@smartlayer/protocol'
+import { type ReadAsked, ReadService } from './composition/read-service.ts'
 import type { NodeContext } from './context.ts'
 import { QuorumDoor } from './directory/quorum-door.ts'
 import { BatchSigner } from './execution/batch-signer.ts'
@@ -90,7 +93,8 @@ export class ServiceNode {
     const door = new EntryDoor(ports, context, revocations)
     this.#inputs = new InputBuffer(ports, context, { post: this.#post, door, revocations }, () => this.#pump())
     const signer = new BatchSigner(ports, context, { endOfTurn })
-    this.#queries = new QueryService(ports, context, signer, resultCacheBytes)
+    const others = new ReadService(ports, context, { post: this.#post, serve: (asked) => this.#read(asked) })
+    this.#queries = new QueryService(ports, context, signer, { cacheBytes: resultCacheBytes, others })
     this.#capacity = Math.min(capacity, INSTANCE_LIMIT)
     const health = new HealthParts(ports.identity, context)
     this.maintenance = new Maintenance(ports, health)
@@ -143,6 +147,14 @@ export class ServiceNode {
     asked: { readonly method: string; readonly args: string; readonly wanted: Freshness },
   ): Promise<PublicAnswer> {
     return this.#queries.answerForEverybody(asked, this.#find(token))
+  }
+
+  /** A read of another token's query, by this node or another one: the answer that everybody gets. Throws as `queryForEverybody`. */
+  async #read({ token, method, args, chain, withinMs, maxAgeMs, minN }: ReadAsked): Promise<Answer> {
+    const wanted = { ...ANY_FRESHNESS, maxAgeMs, minN }
+    const scope = { chain, withinMs }
+    const { body } = await this.#queries.answerForEverybody({ method, args, wanted, scope }, this.#find(token))
+    return answerShape.parse(JSON.parse(body), 'answer')
   }
 
   /** Journals an action and answers once it is committed and a majority of the replicas computed the same state. */

@@ -4,12 +4,17 @@ export type {
   Answer,
   Attempt,
   Context,
+  ContractDefinition,
   EffectHttpRequest,
   Failure,
   IssuerDefinition,
   Next,
   OutsideDefinition,
+  Read,
+  ReadDefinition,
+  Reads,
   TokenDefinition,
+  TokenSource,
 } from './define/token.ts'
 export { defineToken } from './define/token.ts'
 export { type Infer, type Schema, v } from './define/values.ts'

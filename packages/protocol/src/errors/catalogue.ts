@@ -2,6 +2,7 @@
 import { accessErrors } from '../access/errors.ts'
 import { apiErrors } from '../api/errors.ts'
 import { attestationErrors } from '../attestation/errors.ts'
+import { compositionErrors } from '../composition/errors.ts'
 import { directoryErrors } from '../directory/errors.ts'
 import { electionErrors } from '../election/errors.ts'
 import { executionErrors } from '../execution/errors.ts'
@@ -19,6 +20,7 @@ export const catalogue = {
   ...healthErrors,
   ...journalErrors,
   ...executionErrors,
+  ...compositionErrors,
   ...accessErrors,
   ...apiErrors,
   ...scriptErrors,

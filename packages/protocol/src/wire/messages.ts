@@ -1,6 +1,8 @@
 /** What nodes say to each other: every overlay message with its shape and limits. Signatures never cover this encoding. */
 import { Action } from '../access/messages.ts'
+import { answerShape, placementInfoShape } from '../api/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
+import { READ_DEPTH_LIMIT, READ_FACTS_LIMIT, READ_TOTAL_MS } from '../composition/read.ts'
 import { HOME_LIMIT } from '../directory/parameters.ts'
 import { SEALED_LEASE_LIMIT } from '../election/hand-over.ts'
 import { Placement, Release, Renew } from '../election/messages.ts'
@@ -206,6 +208,25 @@ export const wireShape = oneOf('type', {
     signature,
     grant: optional(attestedGrantShape),
     args: text(BODY_LIMIT),
+  }),
+  // Other tokens: where one lives, asked of its home anchors, and what its replicas answer to everybody.
+  'place-request': record({ token: text(TOKEN_TEXT_LIMIT) }),
+  'place-answer': record({ token: text(TOKEN_TEXT_LIMIT), info: optional(placementInfoShape), code: text(64) }),
+  'read-request': record({
+    id: integer(0, Number.MAX_SAFE_INTEGER),
+    token: text(TOKEN_TEXT_LIMIT),
+    method: text(64),
+    args: text(BODY_LIMIT),
+    chain: listOf(text(TOKEN_TEXT_LIMIT), READ_DEPTH_LIMIT),
+    withinMs: integer(0, READ_TOTAL_MS),
+    maxAgeMs: uint(64),
+    minN: uint(64),
+  }),
+  'read-answer': record({
+    id: integer(0, Number.MAX_SAFE_INTEGER),
+    answer: optional(answerShape),
+    code: text(64),
+    facts: text(READ_FACTS_LIMIT),
   }),
   // Liveness, and refusals with their reason.
   heartbeat: record({

@@ -134,7 +134,8 @@ test('a query may be for everybody, an action never', () => {
 })
 
 test('every missing field is missed', () => {
-  for (const field of Object.keys(declaration)) {
+  const since = ['contracts', 'reads'] // left out by declarations that were written before tokens could read each other
+  for (const field of Object.keys(declaration).filter((name) => !since.includes(name))) {
     const { [field as keyof Declaration]: _, ...rest } = declaration
     expect(() => parseDeclaration(rest as unknown as Json), field).toThrow(
       expect.objectContaining({ code: 'script.declaration_invalid' }),

@@ -1,9 +1,9 @@
 /** The declaration: everything that a smart token says except its code, readable by machines and by holders. */
 import type { Address, Bytes32 } from '@smartlayer/protocol'
-import type { GasCaps, Limits } from '../define/token.ts'
-import type { JsonSchema } from '../schema/json-schema.ts'
+import type { GasCaps, Limits, TokenSource } from '../define/token.ts'
+import type { Json, JsonSchema } from '../schema/json-schema.ts'
 
-export type { GasCaps, Limits }
+export type { GasCaps, Limits, TokenSource }
 
 export type Named<T> = Readonly<Record<string, T>>
 
@@ -16,7 +16,24 @@ export type DeclaredIssuer = { readonly address: Address; readonly lane: string;
 export type DeclaredOutside = { readonly host: string; readonly url: string; readonly signer: Address | null }
 export type DeclaredInput = { readonly issuer: string; readonly wake: boolean; readonly schema: JsonSchema }
 /** `args` is null when the method takes none. */
-export type DeclaredQuery = { readonly scope: string; readonly args: JsonSchema | null; readonly returns: JsonSchema }
+export type DeclaredQuery = {
+  readonly scope: string
+  readonly args: JsonSchema | null
+  readonly returns: JsonSchema
+  /** Keys of `reads`: what other tokens are asked before the method runs. */
+  readonly reads: readonly string[]
+}
+/** Another token type that this one reads or exchanges messages with. */
+export type DeclaredContract = { readonly address: Address }
+/** A query for everybody of another token, of one of these contracts. */
+export type DeclaredRead = {
+  readonly from: readonly string[]
+  readonly token: TokenSource
+  readonly query: string
+  readonly args: Json
+  /** An answer may be given without it. */
+  readonly optional: boolean
+}
 export type DeclaredAction = { readonly scope: string; readonly args: JsonSchema | null }
 export type DeclaredEffect = {
   readonly host: string
@@ -43,6 +60,8 @@ export type Declaration = {
   readonly queries: Named<DeclaredQuery>
   readonly actions: Named<DeclaredAction>
   readonly effects: Named<DeclaredEffect>
+  readonly contracts: Named<DeclaredContract>
+  readonly reads: Named<DeclaredRead>
   readonly secrets: readonly string[]
   readonly gas: GasCaps
   readonly limits: Limits
@@ -68,6 +87,10 @@ export const DEFAULT_LIMITS: Limits = { stateBytes: 65_536, effectsPerCall: 8 }
 export const LIMIT_CEILINGS: Limits = { stateBytes: 262_144, effectsPerCall: 32 }
 export const ATTEMPT_LIMIT = 10
 export const TIMEOUT_LIMIT_MS = 30_000
-/** Most entries of each of issuers, outside, inputs, queries, actions, effects and secrets. */
+/** Reads of one query, contracts that one read may be of, and the size of a read's arguments as canonical JSON. */
+export const QUERY_READ_LIMIT = 16
+export const READ_CONTRACT_LIMIT = 8
+export const READ_ARGS_LIMIT = 4_096
+/** Most entries of each member that has names. */
 export const ENTRY_LIMIT = 64
 export const DECLARATION_BYTE_LIMIT = 262_144

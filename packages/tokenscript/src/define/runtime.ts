@@ -7,18 +7,18 @@
  * | `input`   | state, name, body, instance, time                    | state, effects                          |
  * | `action`  | state, name, args, instance, time                    | state, effects                          |
  * | `outcome` | state, name (of the effect), payload, outcome, instance, time | state, effects                 |
- * | `query`   | state, name, args                                    | value                                   |
+ * | `query`   | state, name, args, reads?                            | value                                   |
  * | `request` | name (of the effect), payload                        | request: method, path, headers?, json?  |
  * | `topics`  | state                                                | topics: [{ input, subset }]             |
  *
  * `outcome` is `{kind:'succeeded', status, body}`, `{kind:'failed', class, status, attempts}` or
  * `{kind:'uncertain', attempt, reason, late?}`. `effects` is `[{name, payload}]`. `args` may be left out where none are
- * declared. Whatever goes wrong comes back as `{"error":{"code","facts"}}` with a code of the catalogue, and then the
+ * declared. `reads` are `{NAME: {ok: true, value, token, n, stateRoot, time} | {ok: false, code}}`. Whatever goes wrong comes back as `{"error":{"code","facts"}}` with a code of the catalogue, and then the
  * state stays as it was. Plain ES2020: no clock, no chance, no locale, nothing asynchronous.
  */
 import { checkValue } from '../schema/check-value.ts'
 import type { Json, JsonSchema } from '../schema/json-schema.ts'
-import type { Answer, Attempt, Context, EffectRequest, Failure, Next, TokenDefinition } from './token.ts'
+import type { Answer, Attempt, Context, EffectRequest, Failure, Next, Reads, TokenDefinition } from './token.ts'
 
 /** Methods of `smartToken.call`. */
 export type SmartTokenMethod = 'init' | 'input' | 'action' | 'outcome' | 'query' | 'request' | 'topics'
@@ -43,6 +43,7 @@ type CallInput = {
   readonly body?: unknown
   readonly args?: unknown
   readonly payload?: unknown
+  readonly reads?: unknown
   readonly attributes?: unknown
   readonly outcome?: unknown
   readonly instance?: unknown
@@ -109,7 +110,7 @@ function perform(token: TokenDefinition, method: string, input: CallInput): Call
       return applyOutcome(token, input)
     case 'query': {
       const handler = lookUp(token, token.queries, input.name)
-      const value = handler.run(stateOf(token, input), argsOf(handler.args?.json, input))
+      const value = handler.run(stateOf(token, input), argsOf(handler.args?.json, input), readsOf(handler.reads, input))
       deliver(handler.returns.json, value, 'value')
       return { value: value as Json }
     }
@@ -185,6 +186,13 @@ function stateOf(token: TokenDefinition, { state }: CallInput): unknown {
 function argsOf(schema: JsonSchema | undefined, { args = null }: CallInput): unknown {
   demand(schema ?? NO_ARGUMENTS, args, 'args')
   return args
+}
+
+/** Each declared read is there, and no other. */
+function readsOf(declared: readonly string[] = [], { reads = {} }: CallInput): Reads {
+  const properties = Object.fromEntries(declared.map((name) => [name, {}]))
+  demand({ type: 'object', properties, required: declared, additionalProperties: false }, reads, 'reads')
+  return reads as Reads
 }
 
 function lookUp<T>(token: TokenDefinition, from: Readonly<Record<string, T>>, name: unknown): T {

@@ -70,12 +70,41 @@ export type InputDefinition<S, B> = {
   readonly wake?: boolean
   readonly apply: (state: S, body: B, ctx: Context<S>) => Next<S>
 }
+/** Another token type; the address may be left out here and bound by the build. */
+export type ContractDefinition = { readonly address?: string }
+/** Where the token's id comes from: always this one, a dotted path in the state, or `tokenId` and such of the token itself. */
+export type TokenSource = { readonly value: string } | { readonly state: string } | { readonly attribute: string }
+export type ReadDefinition = {
+  /** Keys of `contracts`. With one of them a bare token id is enough, with several it takes a CAIP-19 id. */
+  readonly from: string | readonly string[]
+  readonly token: TokenSource
+  /** A query of that token that everybody may ask. */
+  readonly query: string
+  readonly args?: Json
+  /** True when the answer may be given without it; its handler then sees `{ok: false, code}`. */
+  readonly optional?: boolean
+}
+/** What another token answered, at one confirmed place; `time` is when that was last known to be the newest, in ms. */
+export type Read =
+  | {
+      readonly ok: true
+      readonly value: Json
+      readonly token: string
+      readonly n: string
+      readonly stateRoot: string
+      readonly time: number
+    }
+  | { readonly ok: false; readonly code: string }
+export type Reads = Readonly<Record<string, Read>>
+
 export type QueryDefinition<S, A, R> = {
   /** What a holder's grant must name, such as `flight.status:read`; empty when everybody may ask. */
   readonly scope: string
   readonly args?: Schema<A>
   readonly returns: Schema<R>
-  readonly run: (state: S, args: A) => NoInfer<R>
+  /** Keys of `reads`: the node gathers them before the method runs. */
+  readonly reads?: readonly string[]
+  readonly run: (state: S, args: A, reads: Reads) => NoInfer<R>
 }
 export type ActionDefinition<S, A> = {
   readonly scope: string
@@ -110,6 +139,9 @@ type Common<S, T> = {
   readonly init: (start: { readonly attributes: T }) => NoInfer<S>
   readonly issuers?: Readonly<Record<string, IssuerDefinition>>
   readonly outside?: Readonly<Record<string, OutsideDefinition>>
+  /** Other token types that this one reads, by a name of its own. */
+  readonly contracts?: Readonly<Record<string, ContractDefinition>>
+  readonly reads?: Readonly<Record<string, ReadDefinition>>
   /** Names that `{{secret:NAME}}` may use; values are sealed to the enclaves, never in the script. */
   readonly secrets?: readonly string[]
   /** Highest damage that wrong behaviour of one instance can do, in base units of the staked token, as a decimal. */
