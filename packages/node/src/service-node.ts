@@ -25,6 +25,7 @@ import {
   toHex,
   tokenOf,
 } from '@smartlayer/protocol'
+import type { PlacementFinder } from './composition/placement-finder.ts'
 import { type ReadAsked, ReadService } from './composition/read-service.ts'
 import type { NodeContext } from './context.ts'
 import { QuorumDoor } from './directory/quorum-door.ts'
@@ -69,6 +70,7 @@ export class ServiceNode {
   readonly #inputs: InputBuffer
   readonly #door: QuorumDoor
   readonly #queries: QueryService
+  readonly #finder: PlacementFinder
   readonly #hosted = new Map<Bytes32, HostedInstance>()
   readonly #byToken = new Map<Bytes32, HostedInstance>()
   readonly #loading = new Map<string, Promise<HostedInstance>>()
@@ -94,6 +96,7 @@ export class ServiceNode {
     this.#inputs = new InputBuffer(ports, context, { post: this.#post, door, revocations }, () => this.#pump())
     const signer = new BatchSigner(ports, context, { endOfTurn })
     const others = new ReadService(ports, context, { post: this.#post, serve: (asked) => this.#read(asked) })
+    this.#finder = others.finder
     this.#queries = new QueryService(ports, context, signer, { cacheBytes: resultCacheBytes, others })
     this.#capacity = Math.min(capacity, INSTANCE_LIMIT)
     const health = new HealthParts(ports.identity, context)
@@ -209,6 +212,16 @@ export class ServiceNode {
     post.on('refused', (from, { instance, about, code, facts }) => {
       if (about === 'proposal' || about === 'certificate') this.#hosted.get(instance)?.refused(from, code, facts)
     })
+    post.on('sent-request', (from, { sent }) => this.#hosted.get(sent.instance)?.signSent(from, sent))
+    post.on('sent-signature', (from, { sent, signature }) =>
+      this.#hosted.get(sent.instance)?.sentBy(from, sent, signature),
+    )
+    post.on('delivery', (from, { instance, message }) =>
+      this.#hosted.get(instance)?.deliver(from, { kind: 'message', ...message } as JournalInput & { kind: 'message' }),
+    )
+    post.on('receipt-signature', (from, { received, signature }) =>
+      this.#hosted.get(received.sender)?.receipted(from, received, signature),
+    )
     post.on('action-request', (_, { instance, action, signature, grant, args }) => {
       const hosted = this.#hosted.get(instance)
       if (hosted?.isExecutor) hosted.submit({ kind: 'action', action, signature, grant, args })
@@ -259,7 +272,13 @@ export class ServiceNode {
 
   async #load(token: string): Promise<HostedInstance> {
     const loaded = await this.#context.tokens.load(parseTokenRef(token))
-    const parts = { post: this.#post, inputs: this.#inputs, secrets: this.#secrets, door: this.#door }
+    const parts = {
+      post: this.#post,
+      inputs: this.#inputs,
+      secrets: this.#secrets,
+      door: this.#door,
+      finder: this.#finder,
+    }
     const hosted = new HostedInstance(this.#ports, this.#context, parts, loaded)
     const key = HOSTED_PREFIX + loaded.instance
     await this.#ports.store.commit([{ key, value: new TextEncoder().encode(formatTokenRef(loaded.ref)) }])

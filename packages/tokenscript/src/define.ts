@@ -8,11 +8,13 @@ export type {
   EffectHttpRequest,
   Failure,
   IssuerDefinition,
+  MessageDefinition,
   Next,
   OutsideDefinition,
   Read,
   ReadDefinition,
   Reads,
+  SendDefinition,
   TokenDefinition,
   TokenSource,
 } from './define/token.ts'

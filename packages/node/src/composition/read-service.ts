@@ -77,7 +77,8 @@ export class ReadService {
   readonly #ports: ServicePorts
   readonly #context: NodeContext
   readonly #parts: Parts
-  readonly #finder: PlacementFinder
+  /** Where other tokens live. */
+  readonly finder: PlacementFinder
   readonly #waiting = new Map<number, Waiting>()
   #asked = 0
   #gathering = 0
@@ -87,7 +88,7 @@ export class ReadService {
     this.#ports = ports
     this.#context = context
     this.#parts = parts
-    this.#finder = new PlacementFinder(ports, context, { post: parts.post, network: () => this.#network })
+    this.finder = new PlacementFinder(ports, context, { post: parts.post, network: () => this.#network })
     parts.post.on('read-request', (from, { id, ...asked }) => void this.#serve(from, id, asked))
     parts.post.on('read-answer', (from, { id, answer, code, facts }) => {
       const waiting = this.#waiting.get(id)
@@ -151,7 +152,7 @@ export class ReadService {
     let last = SmartLayerError.of('placement.none', { token: target.token })
     for (let anew = false; this.#leftMs(gathering) > 0; anew = true) {
       try {
-        const placement = await this.#finder.find(target.ref, gathering.until, { anew })
+        const placement = await this.finder.find(target.ref, gathering.until, { anew })
         const answer = await this.#fromAny(placement, rule, { target, gathering })
         return { placement, answer }
       } catch (error) {

@@ -16,6 +16,7 @@ import {
 } from '@smartlayer/protocol'
 import { TEST } from '@smartlayer/protocol/testing'
 import { expect, test } from 'vitest'
+import type { PlacementFinder } from '../composition/placement-finder.ts'
 import { QuorumDoor } from '../directory/quorum-door.ts'
 import type { Ports } from '../ports/ports.ts'
 import { ANCHOR, CONTEXT, DOMAIN, INSTANCE, loneToken, NODE } from '../testing/lone-home.ts'
@@ -73,7 +74,8 @@ function machine() {
     sendAll: (_: readonly string[], message: { type: string }) => void sent.push(message),
   } as unknown as PostOffice
   const door = new QuorumDoor(ports, CONTEXT)
-  const parts = { post, inputs: {} as InputBuffer, secrets: { get: () => undefined }, door }
+  const finder = {} as PlacementFinder
+  const parts = { post, inputs: {} as InputBuffer, secrets: { get: () => undefined }, door, finder }
   const start = async () => {
     const hosted = new HostedInstance(ports, CONTEXT, parts, loneToken())
     await hosted.start()

@@ -48,6 +48,8 @@ export function typeRules(
       idempotent,
       attestedBy: attestedBy === null ? undefined : (declaration.outside[attestedBy]?.signer ?? undefined),
     })),
+    messages: mapped(declaration.messages ?? {}, ({ from }) => ({ from: addressesOf(declaration, from) })),
+    sends: mapped(declaration.sends ?? {}, ({ to }) => ({ to: addressesOf(declaration, to) })),
   }
 }
 
@@ -88,11 +90,21 @@ function isProbe([, { scope, args, reads }]: [string, Declaration['queries'][str
   return scope === '' && args === null && reads.length === 0
 }
 
+function addressesOf({ contracts }: Pick<Declaration, 'contracts'>, keys: readonly string[]): readonly Address[] {
+  return keys.map((key) => contracts[key]!.address)
+}
+
 function readRules({ reads, contracts }: Declaration, names: readonly string[]): readonly ReadRule[] {
   return names.map((name) => {
     const { from, token, query, args, optional } = reads[name]!
-    const addresses = from.map((key) => contracts[key]!.address)
-    return { name, contracts: addresses, token, method: query, args: canonicalJson(args), optional }
+    return {
+      name,
+      contracts: addressesOf({ contracts }, from),
+      token,
+      method: query,
+      args: canonicalJson(args),
+      optional,
+    }
   })
 }
 

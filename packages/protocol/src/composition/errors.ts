@@ -42,4 +42,39 @@ export const compositionErrors = {
     (f) => `The part "${f.name}" of the answer does not hold: ${f.why}`,
     'Ask another replica; report this one.',
   ),
+  'delivery.proof': entry<{ detail: string }>(
+    'denied',
+    (f) => `The message or its receipt does not hold: ${f.detail}.`,
+    'Deliver it with the signatures of a majority of the replicas that hold it.',
+  ),
+  'delivery.order': entry<{ next: bigint; got: bigint }>(
+    'conflict',
+    (f) => `Message ${f.next} of this sender is next; this is ${f.got}.`,
+    'Deliver the messages to one receiver in their order, each after the receipt of the one before.',
+  ),
+  'delivery.not_accepted': entry(
+    'denied',
+    () => 'The receiver declares no message of this name from this contract.',
+    'Have the issuer of the receiver declare it under messages.',
+  ),
+  'delivery.unknown': entry<{ name: string }>(
+    'invalid',
+    (f) => `The script declares no message "${f.name}" to this token.`,
+    'Declare it under sends, with the contract of the receiver.',
+  ),
+  'delivery.too_many_hops': entry<{ limit: number }>(
+    'denied',
+    (f) => `More than ${f.limit} messages followed from one another.`,
+    'Break the ring of tokens that answer each other.',
+  ),
+  'delivery.outbox_full': entry<{ limit: number }>(
+    'conflict',
+    (f) => `More than ${f.limit} messages have no receipt yet.`,
+    'Send fewer at a time; receivers that sleep wake up first.',
+  ),
+  'delivery.too_many_correspondents': entry<{ limit: number }>(
+    'denied',
+    (f) => `More than ${f.limit} tokens exchange messages with this one.`,
+    'Gather at a token in between.',
+  ),
 } as const

@@ -2,6 +2,7 @@
 import { Action } from '../access/messages.ts'
 import { answerShape, placementInfoShape } from '../api/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
+import { Received, Sent } from '../composition/message.ts'
 import { READ_DEPTH_LIMIT, READ_FACTS_LIMIT, READ_TOTAL_MS } from '../composition/read.ts'
 import { HOME_LIMIT } from '../directory/parameters.ts'
 import { SEALED_LEASE_LIMIT } from '../election/hand-over.ts'
@@ -31,6 +32,7 @@ import {
   certifiedRenewalShape,
   commitProofShape,
   journaledEntryShape,
+  messageInputShape,
   signedReportShape,
   signedReportsShape,
   TOKEN_TEXT_LIMIT,
@@ -228,6 +230,11 @@ export const wireShape = oneOf('type', {
     code: text(64),
     facts: text(READ_FACTS_LIMIT),
   }),
+  // Messages between tokens: signed by the sender's replicas, brought to the receiver's, and receipted by those.
+  'sent-request': record({ sent: Sent }),
+  'sent-signature': record({ sent: Sent, signature }),
+  delivery: record({ instance: bytes32, message: messageInputShape }),
+  'receipt-signature': record({ received: Received, signature }),
   // Liveness, and refusals with their reason.
   heartbeat: record({
     node: address,

@@ -1,9 +1,11 @@
 /** Shapes that messages between nodes and the HTTP API have in common: what anchors voted for, journaled entries, grants. */
 import { Action, Grant, GrantCheck } from '../access/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
+import { MESSAGE_UNITS_LIMIT, Received, Sent } from '../composition/message.ts'
 import { Placement, Renew, Report } from '../election/messages.ts'
 import { Entry } from '../journal/messages.ts'
 import { listOf, oneOf, optional, record, type ShapeOf, signature, text } from '../primitives/shape.ts'
+import { bytes32 } from '../primitives/struct.ts'
 import { BODY_LIMIT, streamItemShape } from '../stream/item.ts'
 
 const HOME_LIMIT = 31
@@ -30,6 +32,16 @@ export const commitProofShape = oneOf('by', {
   next: record({ entry: Entry, next: certificateShape }),
 })
 
+export const messageInputShape = record({
+  from: text(TOKEN_TEXT_LIMIT),
+  scriptHash: bytes32,
+  sent: Sent,
+  body: text(MESSAGE_UNITS_LIMIT),
+  placement: certifiedPlacementShape,
+  proof: commitProofShape,
+  signatures,
+})
+
 export const journalInputShape = oneOf('kind', {
   'term-start': record({}),
   input: record({
@@ -42,6 +54,14 @@ export const journalInputShape = oneOf('kind', {
   action: record({ action: Action, signature, grant: optional(attestedGrantShape), args: body }),
   attempt: record({ attestation: attestationShape, body }),
   outcome: record({ attestation: attestationShape, body }),
+  message: messageInputShape,
+  receipt: record({
+    from: text(TOKEN_TEXT_LIMIT),
+    scriptHash: bytes32,
+    received: Received,
+    placement: certifiedPlacementShape,
+    signatures,
+  }),
 })
 
 /** An entry as it is stored and repaired: with its input and what certifies it. */

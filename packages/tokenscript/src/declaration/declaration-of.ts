@@ -66,12 +66,14 @@ export function declarationOf(definition: TokenDefinition, bindings: Bindings): 
       address: bindings.contracts?.[name] ?? address ?? null,
     })),
     reads: mapEntries(definition.reads ?? {}, ({ from, token, query, args = null, optional = false }) => ({
-      from: typeof from === 'string' ? [from] : from,
+      from: listed(from),
       token,
       query,
       args,
       optional,
     })),
+    messages: mapEntries(definition.messages, ({ from, schema }) => ({ from: listed(from), schema: schema.json })),
+    sends: mapEntries(definition.sends, ({ to, schema }) => ({ to: listed(to), schema: schema.json })),
     secrets: definition.secrets ?? [],
     gas: { ...DEFAULT_GAS, ...definition.gas },
     limits: { ...DEFAULT_LIMITS, ...definition.limits },
@@ -79,6 +81,10 @@ export function declarationOf(definition: TokenDefinition, bindings: Bindings): 
     serviceClass: definition.serviceClass ?? 0,
   }
   return parseDeclaration(declaration as unknown as Json)
+}
+
+function listed(names: string | readonly string[]): readonly string[] {
+  return typeof names === 'string' ? [names] : names
 }
 
 function mapEntries<T, R>(entries: Readonly<Record<string, T>>, map: (entry: T, name: string) => R): Record<string, R> {

@@ -45,6 +45,9 @@ export type DeclaredEffect = {
   /** A key of `outside` with a signer, or null: then the executor's enclave attests the answer it saw. */
   readonly attestedBy: string | null
 }
+/** A message that is taken from tokens of these contracts, and one that is sent to tokens of those. */
+export type DeclaredMessage = { readonly from: readonly string[]; readonly schema: JsonSchema }
+export type DeclaredSend = { readonly to: readonly string[]; readonly schema: JsonSchema }
 
 export type Declaration = {
   readonly format: 1
@@ -62,6 +65,8 @@ export type Declaration = {
   readonly effects: Named<DeclaredEffect>
   readonly contracts: Named<DeclaredContract>
   readonly reads: Named<DeclaredRead>
+  readonly messages: Named<DeclaredMessage>
+  readonly sends: Named<DeclaredSend>
   readonly secrets: readonly string[]
   readonly gas: GasCaps
   readonly limits: Limits
@@ -87,9 +92,9 @@ export const DEFAULT_LIMITS: Limits = { stateBytes: 65_536, effectsPerCall: 8 }
 export const LIMIT_CEILINGS: Limits = { stateBytes: 262_144, effectsPerCall: 32 }
 export const ATTEMPT_LIMIT = 10
 export const TIMEOUT_LIMIT_MS = 30_000
-/** Reads of one query, contracts that one read may be of, and the size of a read's arguments as canonical JSON. */
+/** Reads of one query, contracts that one read or message may name, and the size of a read's arguments as canonical JSON. */
 export const QUERY_READ_LIMIT = 16
-export const READ_CONTRACT_LIMIT = 8
+export const CONTRACTS_PER_ENTRY = 8
 export const READ_ARGS_LIMIT = 4_096
 /** Most entries of each member that has names. */
 export const ENTRY_LIMIT = 64

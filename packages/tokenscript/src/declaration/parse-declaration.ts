@@ -12,6 +12,7 @@ import type { Json, JsonSchema } from '../schema/json-schema.ts'
 import { parseSchema } from '../schema/parse-schema.ts'
 import {
   ATTEMPT_LIMIT,
+  CONTRACTS_PER_ENTRY,
   DECLARATION_BYTE_LIMIT,
   DEFAULT_GAS,
   DEFAULT_LIMITS,
@@ -25,7 +26,6 @@ import {
   type Named,
   QUERY_READ_LIMIT,
   READ_ARGS_LIMIT,
-  READ_CONTRACT_LIMIT,
   TIMEOUT_LIMIT_MS,
   type TokenSource,
 } from './declaration.ts'
@@ -44,7 +44,19 @@ const FIELDS = [
   'outside',
   'inputs',
   'queries',
-].concat(['actions', 'effects', 'secrets', 'gas', 'limits', 'valueAtRisk', 'serviceClass', 'contracts', 'reads'])
+].concat([
+  'actions',
+  'effects',
+  'secrets',
+  'gas',
+  'limits',
+  'valueAtRisk',
+  'serviceClass',
+  'contracts',
+  'reads',
+  'messages',
+  'sends',
+])
 const NAME = /^[a-z][A-Za-z0-9]{0,63}$/
 const TYPE = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/
 const VERSION = /^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})$/
@@ -118,6 +130,14 @@ export function parseDeclaration(input: string | Json): Declaration {
     effects: entriesOf(declaration.effects, 'effects', NAME, (entry, at) => effectOf(entry, at, outside, hosts)),
     contracts,
     reads,
+    messages: entriesOf(declaration.messages ?? {}, 'messages', NAME, (entry, at) => {
+      const { from, schema } = recordOf(entry, at, ['from', 'schema'])
+      return { from: contractsOf(from, contracts, `${at}.from`), schema: schemaOf(schema, `${at}.schema`) }
+    }),
+    sends: entriesOf(declaration.sends ?? {}, 'sends', NAME, (entry, at) => {
+      const { to, schema } = recordOf(entry, at, ['to', 'schema'])
+      return { to: contractsOf(to, contracts, `${at}.to`), schema: schemaOf(schema, `${at}.schema`) }
+    }),
     secrets: secretsOf(declaration.secrets),
     gas: countsOf(declaration.gas, 'gas', DEFAULT_GAS, () => GAS_LIMIT),
     limits: countsOf(declaration.limits, 'limits', DEFAULT_LIMITS, (name) => LIMIT_CEILINGS[name]),
@@ -147,8 +167,7 @@ function effectOf(entry: Json, at: string, outside: Declaration['outside'], host
 
 function readOf(entry: Json, at: string, contracts: Declaration['contracts']): DeclaredRead {
   const { from, token, query, args, optional } = recordOf(entry, at, ['from', 'token', 'query', 'args', 'optional'])
-  const among = keysOf(from, contracts, `${at}.from`, READ_CONTRACT_LIMIT)
-  if (among.length === 0) refuse(`${at}.from`, 'expected the name of a contract')
+  const among = contractsOf(from, contracts, `${at}.from`)
   if (canonicalJson(args ?? null).length > READ_ARGS_LIMIT) refuse(`${at}.args`, `longer than ${READ_ARGS_LIMIT}`)
   return {
     from: among,
@@ -231,6 +250,11 @@ function urlOf(input: Json | undefined, at: string): string {
 function keyOf(input: Json | undefined, among: Named<unknown>, at: string): string {
   if (typeof input === 'string' && Object.keys(among).includes(input)) return input
   return refuse(at, `${JSON.stringify(input ?? null).slice(0, 70)} is not declared`)
+}
+
+function contractsOf(input: Json | undefined, contracts: Declaration['contracts'], at: string): readonly string[] {
+  const keys = keysOf(input, contracts, at, CONTRACTS_PER_ENTRY)
+  return keys.length > 0 ? keys : refuse(at, 'expected the name of a contract')
 }
 
 function keysOf(input: Json | undefined, among: Named<unknown>, at: string, limit: number): readonly string[] {
