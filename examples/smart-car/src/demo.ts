@@ -91,9 +91,12 @@ async function publishTypes(network: LocalNetwork, progress: LocalNetworkOptions
 
   const accounts = await eachType((name) => network.account(name))
   const contracts = await eachType((name) => deployFlightTicket(accounts[name]))
-  const others = (name: TypeName) => {
-    const { registration, insurance, maintenance } = contracts
-    return name === 'car' ? { registration, insurance, maintenance } : undefined
+  const { registration, insurance, maintenance, car } = contracts
+  const others: Readonly<Record<TypeName, Record<string, Address>>> = {
+    registration: {},
+    insurance: {},
+    maintenance: { car },
+    car: { registration, insurance, maintenance },
   }
   for (const name of NAMES) {
     const owner = accounts[name]
@@ -104,7 +107,7 @@ async function publishTypes(network: LocalNetwork, progress: LocalNetworkOptions
       contract: { chainId: file.chainId, address: contract },
       issuers: { [TYPES[name].issuer]: owner.address },
       outside: {},
-      contracts: others(name),
+      contracts: others[name],
       privateKey: key(name),
     })
     await publishToken({ built, contract, tokenRegistry: file.contracts.tokenRegistry, owner, anchors })

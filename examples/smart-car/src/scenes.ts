@@ -9,10 +9,12 @@ type Paper = { readonly car: string; readonly number: string; readonly edition: 
 type Seen<T> =
   | { readonly ok: true; readonly value: T; readonly n: string }
   | { readonly ok: false; readonly code: string }
+type Book = { readonly services: number; readonly told: number; readonly refused: string }
+type Condition = { readonly odometerKm: number; readonly inspections: number; readonly services: number }
 export type Overview = {
   readonly registration: Seen<Paper>
   readonly insurance: Seen<Paper>
-  readonly maintenance: Seen<{ readonly services: number }>
+  readonly maintenance: Seen<Book>
 }
 
 const CAR_ID = 1n
@@ -77,6 +79,17 @@ export class Stage {
   }
 }
 
+/** The car, once the book has told it so often. */
+async function condition(stage: Stage, services: number): Promise<Condition> {
+  const ask = () => stage.demo.site.token(stage.car).callPublic<Condition>('condition')
+  return (await until(ask, ({ value }) => value.services >= services)).value
+}
+
+async function book(stage: Stage, holds: (book: Book) => boolean): Promise<Book> {
+  const ask = () => stage.demo.site.token(stage.demo.token('maintenance', 1n)).callPublic<Book>('book')
+  return (await until(ask, ({ value }) => holds(value))).value
+}
+
 export const SCENES: readonly Scene[] = [
   {
     name: 'a car, a registration, an insurance and a maintenance book live on different nodes',
@@ -101,6 +114,10 @@ export const SCENES: readonly Scene[] = [
         maintenance: demo.token('maintenance', 1n),
       }
       await demo.say('car', `car/${CAR_ID}`, papers)
+      await until(
+        () => stage.overview(),
+        ({ value }) => value.maintenance.ok,
+      )
       await demo.say('registration', 'paper/1', { car: stage.car, number: 'PLATE-1', edition: 1 })
       await demo.say('maintenance', 'book/1', { car: stage.car, odometerKm: 12_000, inspected: true })
       await stage.insure()
@@ -174,6 +191,38 @@ export const SCENES: readonly Scene[] = [
         ({ value, partial }) => !partial && value.insurance.ok && value.insurance.value.edition === stage.edition,
       )
       return { edition: stage.edition, n: result.answer.n.toString() }
+    },
+  },
+  {
+    name: 'the garage writes into the book, and the book tells the car, once',
+    play: async (stage) => {
+      const told = await book(stage, (seen) => seen.told === 1)
+      assert.deepEqual(await condition(stage, 1), { odometerKm: 12_000, inspections: 1, services: 1 })
+      return { book: told }
+    },
+  },
+  {
+    name: 'a message reaches the car once though the node that would bring it is killed',
+    play: async (stage) => {
+      const { certified } = await resolve(stage.demo.site.site, stage.demo.token('maintenance', 1n), { anew: true })
+      const executor = stage.nameOf(certified.placement.executor)
+      const service = (odometerKm: number) => ({ car: stage.car, odometerKm, inspected: false })
+      await stage.demo.say('maintenance', 'book/1', service(20_000))
+      stage.demo.network.nodes.get(executor)?.signal('SIGKILL')
+      await stage.demo.say('maintenance', 'book/1', service(30_000))
+      assert.deepEqual(await condition(stage, 3), { odometerKm: 30_000, inspections: 1, services: 3 })
+      const told = await book(stage, (seen) => seen.told === 3)
+      return { killed: executor, book: told }
+    },
+  },
+  {
+    name: 'what the car refuses changes nothing, and the book hears why',
+    play: async (stage) => {
+      await stage.demo.say('maintenance', 'book/1', { car: stage.car, odometerKm: 1, inspected: true })
+      const told = await book(stage, (seen) => seen.refused !== '')
+      assert.equal(told.refused, 'sandbox.threw')
+      assert.deepEqual(await condition(stage, 3), { odometerKm: 30_000, inspections: 1, services: 3 })
+      return { book: told.refused }
     },
   },
 ]

@@ -15,10 +15,19 @@ export default defineToken({
     contract: v.string({ max: 42 }),
     tokenId: v.string({ max: 78 }),
   }),
-  state: v.object({ tokenId: v.string({ max: 78 }), papers: Papers }),
+  state: v.object({
+    tokenId: v.string({ max: 78 }),
+    papers: Papers,
+    odometerKm: v.integer({ min: 0, max: 10_000_000 }),
+    inspections: v.integer({ min: 0 }),
+    services: v.integer({ min: 0 }),
+  }),
   init: ({ attributes }) => ({
     tokenId: attributes.tokenId,
     papers: { registration: '', insurance: '', maintenance: '' },
+    odometerKm: 0,
+    inspections: 0,
+    services: 0,
   }),
   issuers: { maker: { lane: 'cars' } },
   contracts: { registration: {}, insurance: {}, maintenance: {} },
@@ -36,7 +45,25 @@ export default defineToken({
       apply: (state, papers, ctx) => ctx.next({ ...state, papers }),
     },
   },
+  messages: {
+    // Only the book that the car names may tell it, and no odometer runs backwards.
+    serviced: {
+      from: 'maintenance',
+      schema: v.object({ odometerKm: v.integer({ min: 0, max: 10_000_000 }), inspected: v.boolean() }),
+      apply: (state, { odometerKm, inspected }, ctx, from) => {
+        if (from !== state.papers.maintenance) throw new Error('this is not the book of the car')
+        if (odometerKm < state.odometerKm) throw new Error('the odometer was turned back')
+        const inspections = state.inspections + (inspected ? 1 : 0)
+        return ctx.next({ ...state, odometerKm, inspections, services: state.services + 1 })
+      },
+    },
+  },
   queries: {
+    condition: {
+      scope: '',
+      returns: v.object({ odometerKm: v.integer(), inspections: v.integer(), services: v.integer() }),
+      run: ({ odometerKm, inspections, services }) => ({ odometerKm, inspections, services }),
+    },
     overview: {
       scope: '',
       reads: ['registration', 'insurance', 'maintenance'],
