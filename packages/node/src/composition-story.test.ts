@@ -11,13 +11,15 @@ import {
   type TrustedNetwork,
   verifyAnswerProof,
 } from '@smartlayer/protocol'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { fastCrypto } from './adapters/fast-crypto.ts'
 import { LOCAL_PARAMETERS } from './context.ts'
 import type { ServiceNode } from './service-node.ts'
 import { MemoryWorld, type OtherToken } from './testing/memory-world.ts'
 
 const { crypto, signer } = await fastCrypto()
+vi.setConfig({ testTimeout: 90_000 }) // virtual minutes on a machine that may be busy
+
 const SITE = signer(`0x${'0b'.repeat(32)}`)
 const CAR: Address = `0x${'ca'.repeat(20)}`
 const PAPER: Address = `0x${'fa'.repeat(20)}`

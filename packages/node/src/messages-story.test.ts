@@ -1,11 +1,13 @@
 /** Messages from one token to another on all real services: once, in order, over crashes, duplicates and elections on either side. */
 import { Action, type Address, digestOf, formatTokenRef, type Json, textHash, ZERO_32 } from '@smartlayer/protocol'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { fastCrypto } from './adapters/fast-crypto.ts'
 import type { HostedInstance } from './execution/hosted-instance.ts'
 import { MemoryWorld, type OtherToken } from './testing/memory-world.ts'
 
 const { crypto, signer } = await fastCrypto()
+vi.setConfig({ testTimeout: 90_000 }) // virtual minutes on a machine that may be busy
+
 const SITE = signer(`0x${'0b'.repeat(32)}`)
 const CAR: Address = `0x${'ca'.repeat(20)}`
 const GARAGE: Address = `0x${'9a'.repeat(20)}`
