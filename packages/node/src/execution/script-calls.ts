@@ -39,7 +39,8 @@ export async function callHandler(sandbox: Sandbox, token: LoadedToken, call: Ha
   if ('refused' in followed) return { refused: followed.refused }
   const { topics } = followed.output
   if (!isTopics(topics)) return { refused: 'sandbox.output_invalid' }
-  return { data: state, effects, topics, messages: addressed }
+  const result = { data: state, effects, topics }
+  return addressed.length > 0 ? { ...result, messages: addressed } : result
 }
 
 /** A query; throws the script's refusal. */
