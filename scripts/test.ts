@@ -23,6 +23,10 @@ const SUITES: readonly Suite[] = [
     run: () => counted('flight story on real processes', ['scripts/story.ts', '--json', '--port-base', '18700']),
   },
   {
+    name: 'car',
+    run: () => counted('tokens that read and tell each other', ['scripts/car.ts', '--json', '--port-base', '15700']),
+  },
+  {
     name: 'soak',
     run: () =>
       counted('streams under faults on real processes', [

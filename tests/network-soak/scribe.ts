@@ -87,8 +87,8 @@ function note(token: PlannedToken, journaled: JournaledEntry): string {
 function inputOf({ entry, input }: JournaledEntry): Entry['input'] {
   if (input.kind === 'term-start') return { kind: 'term-start' }
   if (input.kind === 'action') return { kind: 'action', digest: entry.input, ...JSON.parse(input.args) }
-  if (input.kind === 'lifecycle')
-    throw new Error('An instance has ended in its journal, and no client of this soak ends any.')
+  if (input.kind === 'lifecycle' || input.kind === 'message' || input.kind === 'receipt')
+    throw new Error(`A journal holds a ${input.kind}, and nobody in this soak causes one.`)
   const body = JSON.parse(input.body)
   if (input.kind === 'input') return { kind: 'input', name: input.name as 'own' | 'all', ...body }
   const { effect, name, attempt, end } = body

@@ -122,6 +122,7 @@ export class AnchoringNode {
     this.#post.on('placement-request', (from, { token }) => {
       this.#tellPlacement(from, token).catch((error) => this.#failed(token, error))
     })
+    this.#post.on('place-request', (from, { token }) => void this.#tellPlace(from, token))
     this.#post.on('refused', (from, { instance, about, code, facts }) => {
       if (about === 'publish') this.streams.refused(from, instance, { code, facts: parseFacts(facts) })
     })
@@ -204,6 +205,16 @@ export class AnchoringNode {
     const loaded = await this.#activate(text)
     const placed = this.#isHome(loaded) ? await this.#placed(loaded) : undefined
     if (placed) this.#post.send(to, { type: 'placement-found', token: formatTokenRef(loaded.ref), ...placed })
+  }
+
+  /** A service node asks for another token on behalf of one that it holds: that activates it as any question does. */
+  async #tellPlace(to: Address, token: string): Promise<void> {
+    try {
+      this.#post.send(to, { type: 'place-answer', token, info: await this.placement(token), code: '' })
+    } catch (error) {
+      const code = isSmartLayerError(error) ? error.code : 'bug.unexpected'
+      this.#post.send(to, { type: 'place-answer', token, info: undefined, code })
+    }
   }
 
   async checkGrant(token: string, grant: AttestedGrant): Promise<SignedGrantCheck> {

@@ -8,6 +8,7 @@ import type {
   JournalInput,
   Json,
   Membership,
+  ReadRule,
   Refusal,
   TokenRef,
   TokenRules,
@@ -69,6 +70,8 @@ export type LoadedToken = {
   readonly checkBody: (input: JournalInput) => Refusal | undefined
   /** The scope that a query needs; empty for public ones, undefined for unknown methods. */
   readonly queryScope: (method: string) => string | undefined
+  /** What a query reads of other tokens before it runs; nothing when left out. */
+  readonly readsOf?: ((method: string) => readonly ReadRule[]) | undefined
   /** Where an effect's requests may go, as base URL; undefined when the token does not declare the effect. */
   readonly effectTarget: (effect: string) => string | undefined
   readonly timeoutMs: (effect: string) => number

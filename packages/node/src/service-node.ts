@@ -3,9 +3,11 @@ import {
   Action,
   type ActionRequest,
   type Address,
+  ANY_FRESHNESS,
   type Answer,
   accepted,
   anchorsOf,
+  answerShape,
   type Bytes32,
   type CertifiedPlacement,
   type CertifiedRenewal,
@@ -26,6 +28,8 @@ import {
   tokenOf,
   ZERO_ADDRESS,
 } from '@smartlayer/protocol'
+import type { PlacementFinder } from './composition/placement-finder.ts'
+import { type ReadAsked, ReadService } from './composition/read-service.ts'
 import type { NodeContext } from './context.ts'
 import { QuorumDoor } from './directory/quorum-door.ts'
 import { BatchSigner } from './execution/batch-signer.ts'
@@ -71,6 +75,7 @@ export class ServiceNode {
   readonly #door: QuorumDoor
   readonly #signer: TurnSigner
   readonly #queries: QueryService
+  readonly #finder: PlacementFinder
   readonly #hosted = new Map<Bytes32, HostedInstance>()
   readonly #byToken = new Map<Bytes32, HostedInstance>()
   readonly #loading = new Map<string, Promise<HostedInstance>>()
@@ -96,7 +101,9 @@ export class ServiceNode {
     const door = new EntryDoor(ports, context, revocations)
     this.#inputs = new InputBuffer(ports, context, { post: this.#post, door, revocations }, () => this.#pump())
     const signer = new BatchSigner(ports, context, { endOfTurn })
-    this.#queries = new QueryService(ports, context, signer, resultCacheBytes)
+    const others = new ReadService(ports, context, { post: this.#post, serve: (asked) => this.#read(asked) })
+    this.#finder = others.finder
+    this.#queries = new QueryService(ports, context, signer, { cacheBytes: resultCacheBytes, others })
     this.#capacity = Math.min(capacity, INSTANCE_LIMIT)
     const health = new HealthParts(ports.identity, context)
     this.maintenance = new Maintenance(ports, health)
@@ -149,6 +156,14 @@ export class ServiceNode {
     asked: { readonly method: string; readonly args: string; readonly wanted: Freshness },
   ): Promise<PublicAnswer> {
     return this.#queries.answerForEverybody(asked, this.#find(token))
+  }
+
+  /** A read of another token's query, by this node or another one: the answer that everybody gets. Throws as `queryForEverybody`. */
+  async #read({ token, method, args, chain, withinMs, maxAgeMs, minN }: ReadAsked): Promise<Answer> {
+    const wanted = { ...ANY_FRESHNESS, maxAgeMs, minN }
+    const scope = { chain, withinMs }
+    const { body } = await this.#queries.answerForEverybody({ method, args, wanted, scope }, this.#find(token))
+    return answerShape.parse(JSON.parse(body), 'answer')
   }
 
   /** Journals an action and answers once it is committed and a majority of the replicas computed the same state. */
@@ -240,6 +255,16 @@ export class ServiceNode {
     post.on('refused', (from, { instance, about, code, facts }) => {
       if (about === 'proposal' || about === 'certificate') this.#hosted.get(instance)?.refused(from, code, facts)
     })
+    post.on('sent-request', (from, { sent }) => this.#hosted.get(sent.instance)?.signSent(from, sent))
+    post.on('sent-signature', (from, { sent, signature }) =>
+      this.#hosted.get(sent.instance)?.sentBy(from, sent, signature),
+    )
+    post.on('delivery', (from, { instance, message }) =>
+      this.#hosted.get(instance)?.deliver(from, { kind: 'message', ...message } as JournalInput & { kind: 'message' }),
+    )
+    post.on('receipt-signature', (from, { received, signature }) =>
+      this.#hosted.get(received.sender)?.receipted(from, received, signature),
+    )
     post.on('action-request', (_, { instance, action, signature, grant, args }) => {
       const hosted = this.#hosted.get(instance)
       if (hosted?.isExecutor) hosted.submit({ kind: 'action', action, signature, grant, args })
@@ -296,6 +321,7 @@ export class ServiceNode {
       secrets: this.#secrets,
       door: this.#door,
       signer: this.#signer,
+      finder: this.#finder,
     }
     const hosted = new HostedInstance(this.#ports, this.#context, parts, loaded)
     const key = HOSTED_PREFIX + loaded.instance

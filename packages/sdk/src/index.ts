@@ -26,4 +26,12 @@ export {
 } from './saved-proof.ts'
 export type { Site } from './site.ts'
 export { type Subscribed, type SubscribeOptions, type SubscribeParameters, subscribe } from './subscribe.ts'
-export { type AnswerProof, assertProof, type Check, type Expected, type Proof, verifyAnswerProof } from './verify.ts'
+export {
+  type AnswerProof,
+  assertProof,
+  type Check,
+  type Expected,
+  type PartProof,
+  type Proof,
+  verifyAnswerProof,
+} from './verify.ts'

@@ -2,32 +2,21 @@
 import {
   type Address,
   anchorsOf,
-  type Bytes32,
   type Crypto,
   canonicalJson,
-  type Domain,
   domainOf,
   easDomain,
   faultsTolerated,
-  type Membership,
   membershipOf,
   type NetworkInfo,
   networkIdOf,
   networkInfoShape,
+  type TrustedNetwork,
 } from '@smartlayer/protocol'
 import { askAll, notReached, valuesOf } from './ask.ts'
 import { type CallOptions, get } from './http.ts'
 
-export type Network = {
-  readonly networkId: Bytes32
-  readonly domain: Domain
-  readonly easDomain: Domain
-  readonly membership: Membership
-  readonly epsilonMs: bigint
-  /** How long after the end of a lease answers that are marked stale still count. */
-  readonly staleReadsMs: bigint
-  readonly info: NetworkInfo
-}
+export type Network = TrustedNetwork & { readonly info: NetworkInfo }
 
 /** Where trust comes from: the registry's address on its chain, and the anchors that are known beforehand. */
 export type Trust = {

@@ -27,7 +27,15 @@ const TOTAL_MS = 10_000
 /** What says that the placement itself may be another one by now. */
 const PLACEMENT_MOVED = ['query.not_serving', 'query.not_linearizable', 'answer.not_replica', 'answer.placement_ended']
 /** What a node refuses in order: it does its part, though it has no answer now. */
-const IN_ORDER = ['query.behind', 'query.too_old', 'query.not_linearizable', 'query.not_serving', 'queue.full']
+const IN_ORDER = [
+  'query.behind',
+  'query.too_old',
+  'query.not_linearizable',
+  'query.not_serving',
+  'queue.full',
+  'read.failed',
+  'read.torn',
+]
 
 /** What was asked, and by whom; nobody signs what everybody may ask. */
 export type SignedRequest =
@@ -41,6 +49,8 @@ export type ReplicaResult<T> = {
   readonly proof: AnswerProof
   /** True when the lease had ended: the answer is believed, but maybe not the newest. */
   readonly stale: boolean
+  /** True when a read of another token that the answer may do without is missing; `proof.parts` says which and why. */
+  readonly partial: boolean
   readonly answer: Answer
   readonly expected: Expected
   /** The request that was answered; with the answer and the placement it proves the answer to others. */
@@ -194,7 +204,17 @@ async function askOne<T>(site: Site, { place, node, question, options }: One): P
     assertProof(proof)
     const value = parseContent(answer.result) as T
     end('answered')
-    return { value, proof, stale: proof.stale, answer, expected, request, placement: place, node }
+    return {
+      value,
+      proof,
+      stale: proof.stale,
+      partial: proof.partial,
+      answer,
+      expected,
+      request,
+      placement: place,
+      node,
+    }
   } catch (error) {
     end(endOf(error, options))
     if (!isSmartLayerError(error)) throw error

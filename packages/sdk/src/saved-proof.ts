@@ -89,9 +89,8 @@ export function verifySavedProof(saved: SavedProof, crypto: Crypto, trusted?: Ne
     ...proof.checks,
   ]
   if (request.ok) return { ...proof, checks }
-  const { stale } = proof
   const summary = `not verified: not so: ${detail}`
-  return { ok: false, checks, summary, code: 'request.signature', stale, facts: {} }
+  return { ...proof, ok: false, checks, summary, code: 'request.signature', facts: {} }
 }
 
 type RequestContext = { readonly token: Bytes32; readonly network: Network; readonly crypto: Crypto }

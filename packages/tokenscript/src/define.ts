@@ -4,12 +4,19 @@ export type {
   Answer,
   Attempt,
   Context,
+  ContractDefinition,
   EffectHttpRequest,
   Failure,
   IssuerDefinition,
+  MessageDefinition,
   Next,
   OutsideDefinition,
+  Read,
+  ReadDefinition,
+  Reads,
+  SendDefinition,
   TokenDefinition,
+  TokenSource,
 } from './define/token.ts'
 export { defineToken } from './define/token.ts'
 export { type Infer, type Schema, v } from './define/values.ts'

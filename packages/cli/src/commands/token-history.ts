@@ -157,6 +157,10 @@ function whatOf(input: JournaledEntry['input']): string {
       return reportOf(input.body)
     case 'lifecycle':
       return input.end.by === 'owner' ? 'retired by its owner' : 'expired'
+    case 'message':
+      return `${input.sent.name} from ${input.from}`
+    case 'receipt':
+      return `${input.received.name} ${input.received.code === '' ? 'taken' : 'refused'} by ${input.from}`
   }
 }
 

@@ -30,6 +30,8 @@ export type BuildOptions = {
   readonly contract: { readonly chainId: number; readonly address: Address }
   readonly issuers: Readonly<Record<string, Address>>
   readonly outside: Readonly<Record<string, { readonly url?: string; readonly signer?: Address }>>
+  /** Other token types that it reads. */
+  readonly contracts?: Readonly<Record<string, Address>> | undefined
   /** Key of the contract's owner. */
   readonly privateKey: Hex
 }
@@ -47,8 +49,8 @@ export async function buildToken(options: BuildOptions): Promise<BuiltToken> {
   const source = resolve(options.source)
   const code = await bundleToken(source)
   const definition = ((await import(pathToFileURL(source).href)) as { default: TokenDefinition }).default
-  const { issuers, outside, label, contract } = options
-  const declaration = declarationOf(definition, { engineId: ENGINE_ID, issuers, outside })
+  const { issuers, outside, contracts, label, contract } = options
+  const declaration = declarationOf(definition, { engineId: ENGINE_ID, issuers, outside, contracts })
   const unsigned = buildTokenScript({
     name: definition.type.replace(/(^|-)(\w)/g, (_, __, letter: string) => letter.toUpperCase()),
     label,

@@ -6,6 +6,7 @@ import {
   type Bytes32,
   type CheckedInput,
   type Code,
+  type CommitProof,
   catalogue,
   countAccept,
   countHeld,
@@ -49,6 +50,8 @@ import type { Replica } from './replica.ts'
 
 /** Actions that may wait at the executor. */
 const ACTION_LIMIT = 256
+/** Messages and receipts that may wait at the executor. */
+const LETTER_LIMIT = 64
 /** A step of the journal is given this long within the lease; an entry that takes longer is proposed again. */
 const ENTRY_MS = 300
 
@@ -57,6 +60,7 @@ const REFUSED_PAUSE_MS = 1_000
 
 const TERM_START: JournalInput = { kind: 'term-start' }
 
+type Letter = JournalInput & { kind: 'message' | 'receipt' }
 type InFlight = {
   readonly journaled: JournaledEntry
   readonly predecessor: JournaledEntry['certificate']
@@ -76,6 +80,8 @@ type Parts = {
   /** The lease was given back, durably: the anchors are to hear of it. */
   released: (message: ReleaseMessage) => void
   secrets: Secrets
+  /** Told now and then of the last entry of this process, with the proof that commits it: messages of that state may leave. */
+  mayDeliver: (proof: CommitProof) => void
 }
 export type ReleaseMessage = Extract<WireMessage, { type: 'release' }>
 
@@ -91,6 +97,8 @@ export class Executor {
   readonly #token: LoadedToken
   readonly #actions: JournalInput[] = []
   readonly #outcomes: OutcomeBody[] = []
+  /** Messages of other tokens, and receipts for ours, by what names them: each waits once, however often it comes. */
+  readonly #letters = new Map<string, Letter>()
   /** Attempts that this process journaled in this term; only these are certain not to have been sent by anybody. */
   readonly #own = new Set<string>()
   /** Attempts whose request left, or is leaving, by this process: none is performed twice. */
@@ -107,6 +115,7 @@ export class Executor {
   #head: Head
   #headCertificate: JournaledEntry['certificate']
   #inFlight: InFlight | undefined
+  #proof: CommitProof | undefined
   #stopped = false
   #timer: Cancel
 
@@ -180,6 +189,15 @@ export class Executor {
     return true
   }
 
+  /** Queues a message of another token, or a receipt for one of ours. What finds no room comes again. */
+  take(letter: Letter): void {
+    const key = letter.kind === 'message' ? letter.sent.id : letter.received.id
+    const isProposed = this.#inFlight?.journaled.input.kind === letter.kind
+    if (this.#letters.size >= LETTER_LIMIT || this.#letters.has(key) || isProposed) return
+    this.#letters.set(key, letter)
+    this.pump()
+  }
+
   /** Something changed that may let the next entry go: an input, a lease, an executed entry. */
   pump(): void {
     if (this.#stopped || this.#inFlight || !this.#parts.lease.mayAct(ENTRY_MS)) return
@@ -195,7 +213,8 @@ export class Executor {
     // An incarnation begins with an entry of its own: what the state says of streams may not hold in it.
     if (BigInt(replica.state.incarnation) < lease.placement.incarnation) return this.#propose(TERM_START)
     // An instance without any entry has no position that replicas could confirm: the first one is made for that.
-    const mustBegin = this.#head.n === 0n || (this.#mustMark && !this.#hasCommitted)
+    const hasMail = (replica.state.outbox?.length ?? 0) > 0
+    const mustBegin = this.#head.n === 0n || ((this.#mustMark || hasMail) && !this.#hasCommitted)
     const input = this.#choose(replica.state) ?? (mustBegin ? TERM_START : undefined)
     if (input) this.#propose(input)
   }
@@ -251,7 +270,16 @@ export class Executor {
     const flight = this.#inFlight
     if (flight && this.#ports.clock.monotonic() - flight.sentAt >= retryMs) this.#send(flight)
     this.pump()
+    this.#deliver()
     this.#timer = this.#ports.clock.after(retryMs / 2, () => this.#tick())
+  }
+
+  /** Only what is executed here as far as it is committed by this process: the state whose messages leave. */
+  #deliver(): void {
+    const { replica, lease, mayDeliver } = this.#parts
+    const proof = this.#proof
+    if (proof && replica.head.hash === this.#head.hash && proof.entry.n === this.#head.n && lease.mayAct(0))
+      mayDeliver(proof)
   }
 
   #choose(state: InstanceState): JournalInput | undefined {
@@ -270,7 +298,7 @@ export class Executor {
       const input = this.#advance(effect)
       if (input) return input
     }
-    return this.#actions.shift() ?? this.#nextFact(state)
+    return this.#nextLetter(state) ?? this.#actions.shift() ?? this.#nextFact(state)
   }
 
   #advance(effect: Effect): JournalInput | undefined {
@@ -326,6 +354,17 @@ export class Executor {
     if (this.#stopped) return
     this.#outcomes.push(outcome)
     this.pump()
+  }
+
+  /** The next one that holds; what does not is dropped, and comes again if it was only early. */
+  #nextLetter(state: InstanceState): JournalInput | undefined {
+    for (const [key, letter] of this.#letters) {
+      this.#letters.delete(key)
+      const isAwaited = letter.kind === 'message' || state.outbox?.some(({ id }) => id === letter.received.id)
+      if (isAwaited && accepted(checkOwn(this.#ports, this.#context, { token: this.#token, input: letter, state })))
+        return letter
+    }
+    return undefined
   }
 
   #nextFact(state: InstanceState): JournalInput | undefined {
@@ -422,6 +461,7 @@ export class Executor {
     const journaled: JournaledEntry = { ...flight.journaled, certificate: progress.certificate }
     this.#inFlight = undefined
     this.#hasCommitted = true
+    this.#proof = progress.proof
     this.#head = flight.proposal.head
     this.#headCertificate = progress.certificate
     const readers = [...new Set([...home.anchors, ...this.#parts.lease.placement.replicas])]

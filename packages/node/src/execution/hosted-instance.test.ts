@@ -16,6 +16,7 @@ import {
 } from '@smartlayer/protocol'
 import { TEST } from '@smartlayer/protocol/testing'
 import { expect, test } from 'vitest'
+import type { PlacementFinder } from '../composition/placement-finder.ts'
 import { QuorumDoor } from '../directory/quorum-door.ts'
 import type { Ports } from '../ports/ports.ts'
 import { ANCHOR, CONTEXT, DOMAIN, INSTANCE, loneToken, NODE } from '../testing/lone-home.ts'
@@ -74,11 +75,13 @@ function machine() {
     sendAll: (_: readonly string[], message: { type: string }) => void sent.push(message),
   } as unknown as PostOffice
   const door = new QuorumDoor(ports, CONTEXT)
+  const finder = {} as PlacementFinder
   const parts = {
     post,
     inputs: {} as InputBuffer,
     secrets: { get: () => undefined },
     door,
+    finder,
     signer: new TurnSigner(ports, queueMicrotask),
   }
   const start = async () => {

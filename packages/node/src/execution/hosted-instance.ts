@@ -23,12 +23,17 @@ import {
   mayServe,
   type Place,
   type Placement,
+  type Received,
   type Renew,
+  type Sent,
   SmartLayerError,
   streamOf,
   subsetOf,
   type WireMessage,
 } from '@smartlayer/protocol'
+import { signReceived, signSent } from '../composition/correspondence.ts'
+import { Courier } from '../composition/courier.ts'
+import type { PlacementFinder } from '../composition/placement-finder.ts'
 import type { LoadedToken, NodeContext } from '../context.ts'
 import type { QuorumDoor } from '../directory/quorum-door.ts'
 import { Idleness } from '../dormancy/idleness.ts'
@@ -50,7 +55,15 @@ const READ_WAIT_MS = 1_000
 /** Home anchors are not asked more often than this whether there is anything newer, however many reads want to know. */
 const SEEK_PAUSE_MS = 20
 
-type Parts = { post: PostOffice; inputs: InputBuffer; secrets: Secrets; door: QuorumDoor; signer: TurnSigner }
+type Parts = {
+  post: PostOffice
+  inputs: InputBuffer
+  secrets: Secrets
+  door: QuorumDoor
+  signer: TurnSigner
+  /** Where other tokens live. */
+  finder: PlacementFinder
+}
 type Placed = { readonly certified: CertifiedPlacement; readonly hash: Bytes32; expires: bigint }
 /** What an answer rests on: a confirmed position, the term it is served in, and when it was last known to be the newest. */
 export type Readable = {
@@ -76,6 +89,7 @@ export class HostedInstance {
   #placed: Placed | undefined
   #executor: Executor | undefined
   #checkpoints: CheckpointKeeper | undefined
+  #courier: Courier | undefined
   #release: { readonly message: ReleaseMessage; readonly until: bigint } | undefined
   #sleeping: Extract<WireMessage, { type: 'sleep' }> | undefined
   /** It sleeps, and everybody who had to hear of it was told for as long as the lease would have lasted. */
@@ -191,6 +205,7 @@ export class HostedInstance {
     this.#sleeping = undefined
     this.#mayGo = false
     this.#idleness.used()
+    this.#courier = undefined
     this.replica.join(placement.replicas)
     this.#follow()
     this.#wake()
@@ -255,6 +270,27 @@ export class HostedInstance {
     this.#remind(executor.lease.placement)
     executor.pump()
     this.#wake()
+  }
+
+  /** The executor asks for our word that a message stands in our state. */
+  signSent(from: Address, asked: Sent): void {
+    const signed = signSent(this.#ports, this.#context, this.replica, asked)
+    if (signed) this.#parts.post.send(from, signed)
+  }
+
+  sentBy(from: Address, sent: Sent, signature: Hex): void {
+    this.#courier?.signed(from, sent, signature)
+  }
+
+  receipted(from: Address, received: Received, signature: Hex): void {
+    this.#courier?.receipted(from, received, signature)
+  }
+
+  /** A message of another token: who has it already says so, and the executor journals what is new. */
+  deliver(from: Address, message: JournalInput & { kind: 'message' }): void {
+    const receipt = signReceived(this.#ports, this.#context, this.replica, message)
+    if (receipt) this.#parts.post.send(from, receipt)
+    else this.#executor?.take(message)
   }
 
   refused(from: Address, code: string, facts: string): void {
@@ -326,6 +362,14 @@ export class HostedInstance {
     const home = this.#parts.door.homeIn(this.token, certified.placement.term)
     if (!home) return
     const lease = new LeaseKeeper(this.#ports, this.#context, { post, home, certified, hash })
+    const courier = new Courier(this.#ports, this.#context, {
+      post,
+      finder: this.#parts.finder,
+      replica: this.replica,
+      certified,
+      submit: (receipt) => this.#executor?.take(receipt),
+    })
+    this.#courier = courier
     this.#executor = new Executor(this.#ports, this.#context, {
       post,
       inputs,
@@ -333,6 +377,7 @@ export class HostedInstance {
       replica: this.replica,
       lease,
       home,
+      mayDeliver: (proof) => courier.deliver(proof),
       homeEnded: () => this.#parts.door.home(this.token).epoch > home.epoch,
       released: (message) => {
         this.#release = { message, until: this.expires }

@@ -7,6 +7,7 @@ import {
   canonicalJson,
   checkInput,
   cursorsOf,
+  epochOfTerm,
   INPUT_KINDS,
   type InstanceState,
   type JournalInput,
@@ -80,6 +81,7 @@ export function checkOwn(
       cursors: cursorsOf(state),
       executor: ports.identity.signer.address,
       anchors: anchorsOf(context.membership()).map((member) => member.node),
+      homeIn: (subject, term) => context.homes().at(subject, epochOfTerm(term)),
       time: ports.clock.now(),
     })
   )

@@ -47,10 +47,14 @@ export class PublicAnswers {
   async #make({ key, now, basis }: { key: string; now: bigint; basis: Readable }, make: () => Promise<Answer>) {
     const answer = await make()
     const { term, stale, asOf, confirmed } = basis
-    const body = JSON.stringify(answerShape.toJson(answer))
-    const etag = `"${answer.attestation.message.salt.slice(2, 34)}"`
+    const { body, etag } = publicAnswerOf(answer)
     const made: Made = { body, etag, term, stale, asOf, root: confirmed.root, at: now }
     this.#kept.set(key, made, body.length)
     return made
   }
+}
+
+export function publicAnswerOf(answer: Answer): PublicAnswer {
+  const etag = `"${answer.attestation.message.salt.slice(2, 34)}"`
+  return { body: JSON.stringify(answerShape.toJson(answer)), etag }
 }

@@ -17,6 +17,10 @@ import {
   PublicQuery,
   Query,
   type QueryRequest,
+  READ_TOTAL_MS,
+  type ReadPart,
+  readsHash,
+  readValues,
   resultKey,
   rootCache,
   SLOutput,
@@ -26,11 +30,12 @@ import {
   ZERO_32,
   ZERO_ADDRESS,
 } from '@smartlayer/protocol'
+import type { ReadScope, ReadService } from '../composition/read-service.ts'
 import type { LoadedToken, NodeContext } from '../context.ts'
 import type { Ports } from '../ports/ports.ts'
 import type { BatchSigner } from './batch-signer.ts'
 import type { Readable } from './hosted-instance.ts'
-import { type PublicAnswer, PublicAnswers } from './public-answers.ts'
+import { type PublicAnswer, PublicAnswers, publicAnswerOf } from './public-answers.ts'
 import { ResultCache } from './result-cache.ts'
 import { callQuery } from './script-calls.ts'
 
@@ -42,6 +47,7 @@ const ANSWER_LIFE_S = 300n
 /** Grants whose signatures need not be checked again. */
 const GRANTS_KEPT = 4_096
 const DEFAULT_CACHE_BYTES = 32 * 1_024 * 1_024
+const OUTERMOST = { chain: [], withinMs: READ_TOTAL_MS } as const
 /** Of the bytes of the result cache, the part that answers for everybody may take beside it. */
 const PUBLIC_SHARE = 0.25
 
@@ -53,6 +59,13 @@ export type Source = {
   /** Throws `query.not_linearizable` unless this node still leads in this term. */
   assertLeads(term: bigint): void
 }
+/** A question of everybody's; `scope` says how far its reads may lead when it is itself a read. */
+export type PublicAsked = {
+  readonly method: string
+  readonly args: string
+  readonly wanted: Freshness
+  readonly scope?: Omit<ReadScope, 'maxAgeMs'> | undefined
+}
 type Asked = { readonly method: string; readonly args: string; readonly argsHash: Bytes32 }
 type About = {
   readonly method: string
@@ -60,7 +73,10 @@ type About = {
   readonly requestHash: Bytes32
   readonly result: string
   readonly lifeS: bigint
+  readonly reads?: readonly ReadPart[] | undefined
 }
+/** What other tokens are asked on the way, and how far it may lead. */
+export type ReadsOfOthers = Pick<ReadService, 'gather'>
 type ServicePorts = Pick<Ports, 'clock' | 'identity' | 'sandbox' | 'random' | 'telemetry'>
 
 export class QueryService {
@@ -71,16 +87,23 @@ export class QueryService {
   readonly #seenGrants = rootCache(GRANTS_KEPT)
   readonly #results: ResultCache
   readonly #public: PublicAnswers
+  readonly #others: ReadsOfOthers | undefined
 
-  constructor(ports: ServicePorts, context: NodeContext, signer: BatchSigner, cacheBytes = DEFAULT_CACHE_BYTES) {
+  constructor(
+    ports: ServicePorts,
+    context: NodeContext,
+    signer: BatchSigner,
+    { cacheBytes = DEFAULT_CACHE_BYTES, others }: { cacheBytes?: number | undefined; others?: ReadsOfOthers } = {},
+  ) {
     this.#ports = ports
     this.#context = context
     this.#signer = signer
     this.#results = new ResultCache(cacheBytes, ports.telemetry)
     this.#public = new PublicAnswers(cacheBytes * PUBLIC_SHARE, ports.telemetry)
+    this.#others = others
   }
 
-  /** Throws `request.*`, `grant.*`, `scope.*`, `query.*`, `sandbox.*`, `queue.full`. */
+  /** Throws `request.*`, `grant.*`, `scope.*`, `query.*`, `read.*`, `sandbox.*`, `queue.full`. */
   async answer(request: QueryRequest, source: Source): Promise<Answer> {
     const { query, args } = request
     const { token } = source
@@ -88,19 +111,38 @@ export class QueryService {
     const readable = await source.read(query)
     this.#assertKept(readable)
     const asked = { method: query.method, args, argsHash: query.args }
-    const compute = () => this.#compute(token, readable, asked)
     const audience = scope === '' ? '' : query.audience
-    const result = query.bypassCache
-      ? await this.#results.bypass(compute)
-      : await this.#results.get(this.#key(token, readable, asked, audience), compute)
+    const { bypassCache, maxAgeMs } = query
+    const made = await this.#result(token, readable, asked, { audience, bypassCache, ...OUTERMOST, maxAgeMs })
     if (query.linearizable) source.assertLeads(readable.term)
-    const about = { method: query.method, audience: query.audience, requestHash, result, lifeS: ANSWER_LIFE_S }
+    const about = { method: query.method, audience: query.audience, requestHash, ...made, lifeS: ANSWER_LIFE_S }
     return this.#attest(token, readable, about)
+  }
+
+  /** What the method makes of the state, and of what other tokens answer where it reads them: then nothing is kept. */
+  async #result(
+    token: LoadedToken,
+    readable: Readable,
+    asked: Asked,
+    { audience, bypassCache, ...scope }: ReadScope & { readonly audience: string; readonly bypassCache: boolean },
+  ): Promise<Pick<About, 'result' | 'reads'>> {
+    const reads = await this.#gather(token, readable, asked, scope)
+    const compute = () => this.#compute(token, readable, asked, reads)
+    if (bypassCache || reads) return { result: await this.#results.bypass(compute), reads }
+    return { result: await this.#results.get(this.#key(token, readable, asked, audience), compute), reads }
+  }
+
+  async #gather(token: LoadedToken, { confirmed }: Readable, { method }: Asked, scope: ReadScope) {
+    const rules = token.readsOf?.(method) ?? []
+    if (rules.length === 0 || !this.#others) return undefined
+    const { state, root } = confirmed
+    const { ref, instance } = token
+    return this.#others.gather({ ref, instance, data: state.data, n: BigInt(state.n), stateRoot: root }, rules, scope)
   }
 
   /** The same answer for all who ask alike within a second; only for methods that need no grant. Throws `query.*`, `sandbox.*`. */
   async answerForEverybody(
-    { method, args, wanted }: { method: string; args: string; wanted: Freshness },
+    { method, args, wanted, scope: within = OUTERMOST }: PublicAsked,
     source: Source,
   ): Promise<PublicAnswer> {
     const { token } = source
@@ -109,22 +151,25 @@ export class QueryService {
     const readable = await source.read(wanted)
     this.#assertKept(readable)
     const key = `${token.instance}/${method}/${args}`
-    const about = { key, now: this.#ports.clock.now(), basis: readable, maxAgeMs: wanted.maxAgeMs }
-    return this.#public.get(about, () => this.#attestForEverybody(token, readable, { method, args }))
+    const { maxAgeMs } = wanted
+    const about = { key, now: this.#ports.clock.now(), basis: readable, maxAgeMs }
+    const make = () => this.#attestForEverybody(token, readable, { method, args }, { ...within, maxAgeMs })
+    // What other tokens say changes without a change here: such an answer is not given a second time.
+    return token.readsOf?.(method).length ? publicAnswerOf(await make()) : this.#public.get(about, make)
   }
 
   async #attestForEverybody(
     token: LoadedToken,
     readable: Readable,
     { method, args }: { method: string; args: string },
+    scope: ReadScope,
   ) {
     const { crypto } = this.#ports.identity
     const asked = { method, args, argsHash: textHash(args, crypto) }
-    const key = this.#key(token, readable, asked, '')
-    const result = await this.#results.get(key, () => this.#compute(token, readable, asked))
+    const made = await this.#result(token, readable, asked, { audience: '', bypassCache: false, ...scope })
     const message: PublicQuery = { token: token.token, method, args: asked.argsHash }
     const requestHash = toHex(digestOf(PublicQuery, message, this.#context.domain, crypto.keccak))
-    return this.#attest(token, readable, { method, audience: ZERO_ADDRESS, requestHash, result, lifeS: PUBLIC_LIFE_S })
+    return this.#attest(token, readable, { method, audience: ZERO_ADDRESS, requestHash, ...made, lifeS: PUBLIC_LIFE_S })
   }
 
   /** Attests the result of an action at the position where it was confirmed. */
@@ -135,12 +180,13 @@ export class QueryService {
   async #attest(
     token: LoadedToken,
     { confirmed, term, asOf, stale }: Readable,
-    { method, audience, requestHash, result, lifeS }: About,
+    { method, audience, requestHash, result, lifeS, reads }: About,
   ): Promise<Answer> {
     const { crypto } = this.#ports.identity
     const { state, root, roots } = confirmed
     const time = this.#ports.clock.now() / 1000n
-    const basis = { scriptHash: token.rules.scriptHash, method, stateRoot: root, term, asOf, stale }
+    const bound = readsHash(reads, crypto.keccak)
+    const basis = { scriptHash: token.rules.scriptHash, method, stateRoot: root, term, asOf, stale, reads: bound }
     const attestation = await this.#signer.sign({
       schema: SLOutput,
       data: {
@@ -161,7 +207,7 @@ export class QueryService {
     })
     const position = { instance: token.instance, method, n: BigInt(state.n), stateRoot: root }
     const { ended } = state
-    return { attestation, result, ...position, term, asOf, stale, ended, roots, evidence: NO_EVIDENCE }
+    return { attestation, result, ...position, term, asOf, stale, ended, roots, evidence: NO_EVIDENCE, reads }
   }
 
   /** The last state of an instance that ended is answered for a stated time. Throws `lifecycle.forgotten`. */
@@ -219,8 +265,14 @@ export class QueryService {
     return resultKey({ scriptHash, engine, instance, stateRoot: confirmed.root, method, args, audience })
   }
 
-  async #compute(token: LoadedToken, { confirmed }: Readable, { method, args }: Asked): Promise<string> {
+  async #compute(
+    token: LoadedToken,
+    { confirmed }: Readable,
+    { method, args }: Asked,
+    reads: readonly ReadPart[] | undefined,
+  ): Promise<string> {
     const input: Json = { state: confirmed.state.data, name: method, args: parseArgs(args) }
+    if (reads) return canonicalJson(await callQuery(this.#ports.sandbox, token, { ...input, reads: readValues(reads) }))
     return canonicalJson(await callQuery(this.#ports.sandbox, token, input))
   }
 }

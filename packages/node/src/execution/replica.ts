@@ -206,6 +206,11 @@ export class Replica {
     return this.#disputed ? undefined : this.#confirmed
   }
 
+  /** What was computed after entry `n`, as long as it is remembered. */
+  placeAt(n: bigint): { readonly state: InstanceState; readonly head: Head } | undefined {
+    return this.#states.get(n)
+  }
+
   /** Our root at the last entry that was executed, for replicas that joined or lost it. */
   get lastRoot(): SignedExecuted | undefined {
     return this.#roots.get(this.#head.n)?.get(this.#ports.identity.signer.address)

@@ -2,11 +2,14 @@
 import {
   canonicalJson,
   catalogue,
+  formatTokenRef,
   type HandlerCall,
   type HandlerResult,
   type Json,
+  MESSAGE_UNITS_LIMIT,
   SmartLayerError,
   type Topic,
+  tokenNamed,
 } from '@smartlayer/protocol'
 import type { EffectCall, LoadedToken } from '../context.ts'
 import type { CallResult, Sandbox } from '../ports/sandbox.ts'
@@ -14,8 +17,9 @@ import type { CallResult, Sandbox } from '../ports/sandbox.ts'
 const TOPIC_LIMIT = 16
 const SUBSET_LENGTH_LIMIT = 200
 const EFFECT_LIMIT = 32
+const MESSAGE_LIMIT = 8
 /** What a script may say of itself; anything else it claims is its own exception. */
-const SCRIPT_CODE = /^(sandbox|query|effect)\./
+const SCRIPT_CODE = /^(sandbox|query|effect|delivery)\./
 
 type Refused = { readonly refused: string; readonly facts: Readonly<Record<string, unknown>> }
 type Called = { readonly output: Readonly<Record<string, unknown>> } | Refused
@@ -27,12 +31,16 @@ type Called = { readonly output: Readonly<Record<string, unknown>> } | Refused
 export async function callHandler(sandbox: Sandbox, token: LoadedToken, call: HandlerCall): Promise<HandlerResult> {
   const made = await callScript(sandbox, token, call.method, { input: call.input, gas: token.gas.update })
   if ('refused' in made) return { refused: made.refused }
-  const { state, effects } = made.output
+  const { state, effects, messages = [] } = made.output
   if (!isCanonical(state) || !isEffects(effects, token)) return { refused: 'sandbox.output_invalid' }
+  const addressed = addressedMessages(messages, token)
+  if (!addressed) return { refused: 'delivery.unknown' }
   const followed = await callScript(sandbox, token, 'topics', { input: { state }, gas: token.gas.query })
   if ('refused' in followed) return { refused: followed.refused }
   const { topics } = followed.output
-  return isTopics(topics) ? { data: state, effects, topics } : { refused: 'sandbox.output_invalid' }
+  if (!isTopics(topics)) return { refused: 'sandbox.output_invalid' }
+  const result = { data: state, effects, topics }
+  return addressed.length > 0 ? { ...result, messages: addressed } : result
 }
 
 /** A query; throws the script's refusal. */
@@ -125,6 +133,24 @@ function isEffect(value: unknown, declared: LoadedToken['rules']['effects']): bo
   if (typeof value !== 'object' || value === null) return false
   const { name, payload } = value as Record<string, unknown>
   return typeof name === 'string' && Object.hasOwn(declared, name) && isCanonical(payload)
+}
+
+/** Messages that are declared, each with the one name of its receiver; undefined when any is not, the same on every node. */
+function addressedMessages(value: unknown, { rules, ref }: LoadedToken) {
+  if (!Array.isArray(value) || value.length > MESSAGE_LIMIT) return undefined
+  const addressed = value.flatMap((message: unknown) => {
+    const { name, to, body } = (typeof message === 'object' && message !== null ? message : {}) as Record<
+      string,
+      unknown
+    >
+    const rule = typeof name === 'string' && Object.hasOwn(rules.sends ?? {}, name) ? rules.sends?.[name] : undefined
+    if (!rule || typeof name !== 'string' || typeof to !== 'string' || !isCanonical(body)) return []
+    const named = tokenNamed(to, { contracts: rule.to, chainId: ref.chainId })
+    const text = canonicalJson(body)
+    if (typeof named === 'string' || text.length > MESSAGE_UNITS_LIMIT) return []
+    return [{ to: formatTokenRef(named), name, body: text }]
+  })
+  return addressed.length === value.length ? addressed : undefined
 }
 
 function isTopics(value: unknown): value is Topic[] {

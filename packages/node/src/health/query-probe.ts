@@ -14,6 +14,7 @@ import {
   nobleSigner,
   Query,
   queryRequestShape,
+  readsHash,
   statusShape,
   textHash,
   toHex,
@@ -96,7 +97,8 @@ export class QueryProbe {
   #holds(answer: Answer, { node }: Member, token: LoadedToken, { query, requestHash }: Asked): boolean {
     const { crypto } = this.#ports.identity
     const { stateRoot, term, asOf, stale } = answer
-    const context = { scriptHash: token.rules.scriptHash, method: query.method, stateRoot, term, asOf, stale }
+    const reads = readsHash(answer.reads, crypto.keccak)
+    const context = { scriptHash: token.rules.scriptHash, method: query.method, stateRoot, term, asOf, stale, reads }
     const verified = verifyAnswer(answer.attestation, {
       domain: this.#context.easDomain,
       crypto,

@@ -231,6 +231,7 @@ export class JournalService {
       cursors,
       executor,
       anchors,
+      homeIn: (subject, term) => this.#context.homes().at(subject, epochOfTerm(term)),
       time: entry.time,
     })
     if (!accepted(checked)) return checked

@@ -2,6 +2,7 @@
 import {
   type Address,
   type Bytes32,
+  canonicalJson,
   type Expiry,
   type Hasher,
   instanceOf,
@@ -10,6 +11,7 @@ import {
   laneOf,
   longest,
   parseRetention,
+  type ReadRule,
   type Refusal,
   type Retention,
   reject,
@@ -51,6 +53,8 @@ export function typeRules(
       idempotent,
       attestedBy: attestedBy === null ? undefined : (declaration.outside[attestedBy]?.signer ?? undefined),
     })),
+    messages: mapped(declaration.messages ?? {}, ({ from }) => ({ from: addressesOf(declaration, from) })),
+    sends: mapped(declaration.sends ?? {}, ({ to }) => ({ to: addressesOf(declaration, to) })),
   }
 }
 
@@ -81,14 +85,38 @@ export function loadedToken(script: LoadedScript, ref: TokenRef, keccak: Hasher)
     gas: { update: BigInt(Math.max(input, action, outcome, init)), query: BigInt(query), load: BigInt(load) },
     checkBody: (journaled) => checkBody(declaration, journaled),
     queryScope: (method) => own(declaration.queries, method)?.scope,
+    readsOf: (method) => readRules(declaration, own(declaration.queries, method)?.reads ?? []),
     effectTarget: (effect) => {
       const host = own(declaration.effects, effect)?.host
       return Object.values(declaration.outside).find((outside) => outside.host === host)?.url
     },
     timeoutMs: (effect) => own(declaration.effects, effect)?.timeoutMs ?? 0,
-    publicQuery: Object.entries(declaration.queries).find(([, { scope, args }]) => scope === '' && args === null)?.[0],
+    publicQuery: Object.entries(declaration.queries).find(isProbe)?.[0],
     checkRequest: (request) => parseOutsideRequest(request, declaration),
   }
+}
+
+/** Everybody may ask it, it takes no arguments, and no other token is asked for it. */
+function isProbe([, { scope, args, reads }]: [string, Declaration['queries'][string]]): boolean {
+  return scope === '' && args === null && reads.length === 0
+}
+
+function addressesOf({ contracts }: Pick<Declaration, 'contracts'>, keys: readonly string[]): readonly Address[] {
+  return keys.map((key) => contracts[key]!.address)
+}
+
+function readRules({ reads, contracts }: Declaration, names: readonly string[]): readonly ReadRule[] {
+  return names.map((name) => {
+    const { from, token, query, args, optional } = reads[name]!
+    return {
+      name,
+      contracts: addressesOf({ contracts }, from),
+      token,
+      method: query,
+      args: canonicalJson(args),
+      optional,
+    }
+  })
 }
 
 /** A fact must fit an input that its issuer and lane may give; it is refused before it enters the stream. */

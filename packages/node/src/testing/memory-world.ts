@@ -10,6 +10,7 @@ import {
   type Expiry,
   easDomain,
   type Freshness,
+  formatTokenRef,
   fromHex,
   type Hex,
   homesOver,
@@ -24,6 +25,7 @@ import {
   Query,
   type QueryRequest,
   SLInput,
+  SmartLayerError,
   type StreamItem,
   streamOf,
   subsetOf,
@@ -101,6 +103,16 @@ export type WorldOptions = {
   readonly expiry?: Expiry
   /** Where the virtual clock stands at first, in ms. */
   readonly startsAt?: number
+  /** Tokens beside the one that counts. */
+  readonly others?: readonly OtherToken[]
+}
+/** A token with a script of the test's own: by method, what it makes of its input. */
+export type OtherToken = {
+  readonly contract: Address
+  readonly tokenId: bigint
+  readonly script: Readonly<Record<string, (input: never) => unknown>>
+  readonly change?: Partial<LoadedToken>
+  readonly rules?: Partial<LoadedToken['rules']>
 }
 export type Outside = (request: OutboundRequest) => OutboundResult
 
@@ -134,6 +146,8 @@ export class MemoryWorld {
   readonly #options: WorldOptions
   readonly #membership: Membership
   readonly token: LoadedToken
+  /** All tokens by instance: the one that counts, then the others. */
+  readonly #tokens: ReadonlyMap<Hex, { readonly token: LoadedToken; readonly script: OtherToken['script'] | undefined }>
   #asked = 0
   #last = { sequence: 0n, uid: ZERO_32 as Hex }
 
@@ -163,6 +177,10 @@ export class MemoryWorld {
     this.addresses = this.#membership.members.map(({ node }) => node)
     this.token = this.#loadedToken()
     const endOfTurn = (run: () => void) => void this.time.at(0, run)
+    const loaded = (options.others ?? []).map((other) => ({ token: this.#otherToken(other), script: other.script }))
+    this.#tokens = new Map(
+      [{ token: this.token, script: undefined }, ...loaded].map((each) => [each.token.instance, each]),
+    )
     keys.forEach((key, i) => {
       const ports = this.#ports(key)
       if (i < anchorCount) this.anchors.push(new AnchoringNode(ports, this.#context(), { endOfTurn, http }))
@@ -231,14 +249,15 @@ export class MemoryWorld {
     return { attestation, body: text }
   }
 
-  /** A signed query of the token's sum. */
+  /** A signed query: of the token's sum, or of another one's method. */
   ask(
     wanted: Partial<Freshness> & { readonly bypassCache?: boolean } = {},
     audience = signerOf(keyOf(98)),
+    { token = this.token, method = 'total' }: { token?: LoadedToken; method?: string } = {},
   ): QueryRequest {
     const query: Query = {
-      token: this.token.token,
-      method: 'total',
+      token: token.token,
+      method,
       args: textHash('null', crypto),
       audience: audience.address,
       grant: ZERO_32,
@@ -272,6 +291,14 @@ export class MemoryWorld {
     return item
   }
 
+  /** What nodes know of a token. */
+  loaded(ref: TokenRef): LoadedToken {
+    const id = tokenOf(ref, keccak)
+    const found = [...this.#tokens.values()].find(({ token }) => token.token === id)
+    if (!found) throw SmartLayerError.of('token.unknown', { token: formatTokenRef(ref) })
+    return found.token
+  }
+
   #context(): NodeContext {
     const token = this.token
     const homes = homesOver([this.#membership], keccak)
@@ -283,9 +310,9 @@ export class MemoryWorld {
       membership: () => this.#membership,
       homes: () => homes,
       tokens: {
-        byInstance: (instance) => (instance === token.instance ? token : undefined),
+        byInstance: (instance) => this.#tokens.get(instance)?.token,
         byContract: (contract) => ({ contract, rules: token.rules, checkFact: () => undefined }),
-        load: async () => token,
+        load: async (ref) => this.loaded(ref),
         loadType: async (contract) => ({ contract, rules: token.rules, checkFact: () => undefined }),
       },
     }
@@ -307,9 +334,12 @@ export class MemoryWorld {
       chain: { ownerOf: async () => ({ owner: this.holder.address, block: BLOCK }) } as unknown as Ports['chain'],
       sandbox: {
         load: async () => {},
-        call: async (_, method, input) => {
+        call: async (scriptHash, method, input) => {
           this.calls.set(method, (this.calls.get(method) ?? 0) + 1)
-          return counterScript(method, JSON.parse(input))
+          const found = [...this.#tokens.values()].find(({ token }) => token.rules.scriptHash === scriptHash)
+          if (!found?.script) return counterScript(method, JSON.parse(input))
+          const made = found.script[method]?.(JSON.parse(input) as never) ?? { topics: [] }
+          return { status: 'ok', output: JSON.stringify(made), gasUsed: 1n }
         },
       },
       egress: {
@@ -353,6 +383,23 @@ export class MemoryWorld {
         }
       },
       receive: (handle) => void this.#handlers.set(self, handle),
+    }
+  }
+
+  #otherToken({ contract, tokenId, change, rules }: OtherToken): LoadedToken {
+    const ref = { chainId: this.ref.chainId, contract, tokenId }
+    const token = tokenOf(ref, keccak)
+    const scriptHash = toHex(keccak(utf8(contract)))
+    const base = { token, tokenType: tokenTypeOf(ref, keccak), scriptHash, inputs: {}, actions: {}, effects: {} }
+    return {
+      ...this.token,
+      ref,
+      token,
+      instance: instanceOf(token, scriptHash, keccak),
+      queryScope: () => '',
+      publicQuery: undefined,
+      ...change,
+      rules: { ...base, ...rules },
     }
   }
 

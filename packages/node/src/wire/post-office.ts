@@ -19,6 +19,8 @@ const CLASS_OF: Readonly<Partial<Record<WireType, TrafficClass>>> = {
   publish: 'live',
   executed: 'live',
   committed: 'live',
+  'read-request': 'live',
+  'read-answer': 'live',
   'journal-request': 'repair',
   'journal-range': 'repair',
   'penalty-proposal': 'repair',

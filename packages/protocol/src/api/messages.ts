@@ -2,6 +2,7 @@
 
 import { Action, Query } from '../access/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
+import { READ_DEPTH_LIMIT, READ_FAN_OUT_LIMIT } from '../composition/read.ts'
 import type { Membership } from '../directory/membership.ts'
 import { HOME_LIMIT } from '../directory/parameters.ts'
 import { SealingKey } from '../execution/messages.ts'
@@ -12,6 +13,7 @@ import {
   oneOf,
   optional,
   record,
+  type Shape,
   type ShapeOf,
   sharedSignature,
   signature,
@@ -159,27 +161,63 @@ export type ActionRequest = ShapeOf<typeof actionRequestShape>
 export const signedRootShape = record({ executed: Executed, signature: sharedSignature })
 export type SignedRoot = ShapeOf<typeof signedRootShape>
 
+type PlainAnswer = { readonly [K in keyof PlainShapes]: ShapeOf<PlainShapes[K]> }
+type PlainShapes = ReturnType<typeof plainAnswer>
 /**
  * What a query or an action returns: the attestation over `result` (canonical JSON text), the position and root it was
  * computed from, how fresh they were (`asOf` in milliseconds), and the roots that a majority of the replicas signed there.
  */
-export const answerShape = record({
-  attestation: attestationShape,
-  result: text(BODY_LIMIT),
-  instance: bytes32,
-  method: text(64),
-  term: uint(64),
-  n: uint(64),
-  stateRoot: bytes32,
-  asOf: uint(64),
-  stale: bool,
-  /** The instance ended: this is what it last said. A hint; the journal holds the entry that ended it. */
-  ended: optional(record({ reason: oneOfText('expired', 'retired'), time: text(20) })),
-  roots: listOf(signedRootShape, 31),
-  /** What vouches for the node's code: always this text until nodes carry enclave evidence. */
-  evidence: text(64),
-})
-export type Answer = ShapeOf<typeof answerShape>
+export type Answer = PlainAnswer & {
+  /** What other tokens answered, where the method reads them; the attestation binds them. */
+  readonly reads?: readonly ReadPart[] | undefined
+}
+
+/** One read of another token: its answer with the placement that its replicas stand in, or the code of why it is missing. */
+export type ReadPart = {
+  readonly name: string
+  readonly token: string
+  readonly method: string
+  readonly args: string
+  readonly code: string
+  readonly placement?: PlacementInfo | undefined
+  readonly answer?: Answer | undefined
+}
+
+export const answerShape: Shape<Answer> = answerOf(READ_DEPTH_LIMIT)
+
+function plainAnswer() {
+  return {
+    attestation: attestationShape,
+    result: text(BODY_LIMIT),
+    instance: bytes32,
+    method: text(64),
+    term: uint(64),
+    n: uint(64),
+    stateRoot: bytes32,
+    asOf: uint(64),
+    stale: bool,
+    /** The instance ended: this is what it last said. A hint; the journal holds the entry that ended it. */
+    ended: optional(record({ reason: oneOfText('expired', 'retired'), time: text(20) })),
+    roots: listOf(signedRootShape, 31),
+    /** What vouches for the node's code: always this text until nodes carry enclave evidence. */
+    evidence: text(64),
+  }
+}
+
+/** Answers with parts, whose answers have parts, down to this depth. */
+function answerOf(depth: number): Shape<Answer> {
+  if (depth === 0) return record(plainAnswer())
+  const part: Shape<ReadPart> = record({
+    name: text(64),
+    token: text(TOKEN_TEXT_LIMIT),
+    method: text(64),
+    args: text(BODY_LIMIT),
+    code: text(64),
+    placement: optional(placementInfoShape),
+    answer: optional(answerOf(depth - 1)),
+  })
+  return record({ ...plainAnswer(), reads: optional(listOf(part, READ_FAN_OUT_LIMIT)) })
+}
 
 /** POST /v1/grants: one anchor's check of a grant that its holder signed. */
 export const grantRequestShape = record({ grant: attestedGrantShape })

@@ -70,17 +70,19 @@ export type AnswerBasis = {
   readonly asOf: bigint
   /** The lease had ended. */
   readonly stale: boolean
+  /** What it was put together from, when other tokens were read (docs/spec/composition.md). */
+  readonly reads?: Bytes32 | undefined
 }
 
 /** Context of an answer: script, method and state it was computed from, and how fresh they were. */
 export function answerContext(
   networkId: Bytes32,
-  { scriptHash, method, stateRoot, term, asOf, stale }: AnswerBasis,
+  { scriptHash, method, stateRoot, term, asOf, stale, reads }: AnswerBasis,
   keccak: Hasher,
 ): Bytes32 {
   const freshness = [uintWord(term), uintWord(asOf), uintWord(stale ? 1n : 0n)]
   const what = [fromHex(networkId), fromHex(scriptHash), keccak(utf8(method)), fromHex(stateRoot)]
-  return hashWords(keccak, ...what, ...freshness)
+  return hashWords(keccak, ...what, ...freshness, ...(reads ? [fromHex(reads)] : []))
 }
 
 /** Identity of one effect, and of every attempt at it: the outside system sees it as idempotency key. */

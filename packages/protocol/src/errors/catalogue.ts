@@ -2,6 +2,7 @@
 import { accessErrors } from '../access/errors.ts'
 import { apiErrors } from '../api/errors.ts'
 import { attestationErrors } from '../attestation/errors.ts'
+import { compositionErrors } from '../composition/errors.ts'
 import { directoryErrors } from '../directory/errors.ts'
 import { electionErrors } from '../election/errors.ts'
 import { executionErrors } from '../execution/errors.ts'
@@ -21,6 +22,7 @@ export const catalogue = {
   ...journalErrors,
   ...executionErrors,
   ...lifecycleErrors,
+  ...compositionErrors,
   ...accessErrors,
   ...apiErrors,
   ...scriptErrors,

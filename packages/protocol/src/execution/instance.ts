@@ -1,8 +1,16 @@
 /** The state of an instance and how one committed entry changes it: the same on every replica, bit for bit. */
 import { canonicalJson } from '../attestation/content.ts'
-import { effectIdOf, subsetOf } from '../directory/ids.ts'
+import {
+  HOP_LIMIT,
+  messageIdOf,
+  OUTBOX_LIMIT,
+  type Outgoing,
+  RECEIVER_LIMIT,
+  type ReceiptInput,
+} from '../composition/message.ts'
+import { effectIdOf, parseTokenRef, subsetOf, tokenOf } from '../directory/ids.ts'
 import type { CheckedInput, Cursor, End, JournalInput, OutcomeBody } from '../journal/input.ts'
-import { cursorKey, parseReport } from '../journal/input.ts'
+import { cursorKey, messageKey, parseReport } from '../journal/input.ts'
 import type { Entry } from '../journal/messages.ts'
 import { dueTime, type Ended } from '../lifecycle/expiry.ts'
 import { type Bytes32, toHex, utf8 } from '../primitives/bytes.ts'
@@ -32,6 +40,11 @@ export type InstanceState = {
   readonly effects: readonly Effect[]
   /** Actions taken, by digest, until they expire: none is taken twice. */
   readonly actions: Readonly<Record<Bytes32, string>>
+  /** Messages without receipt, in their order, and the last place to each receiver; only once there was one. */
+  readonly outbox?: readonly Outgoing[] | undefined
+  readonly sent?: Readonly<Record<Bytes32, string>> | undefined
+  /** Why the last message of a sender changed nothing, by the sender's cursor. */
+  readonly declined?: Readonly<Record<string, string>> | undefined
   /** Why the last input changed nothing, or empty. */
   readonly refused: string
   /** Time of the first entry, where the script declares an age. */
@@ -41,7 +54,10 @@ export type InstanceState = {
 }
 
 /** One call of the script. `method` and the JSON input are those of the sandbox contract (docs/spec/token.md). */
-export type HandlerCall = { readonly method: 'init' | 'input' | 'action' | 'outcome'; readonly input: Json }
+export type HandlerCall = {
+  readonly method: 'init' | 'input' | 'action' | 'outcome' | 'message' | 'sent'
+  readonly input: Json
+}
 
 /** What the script made of a call; `refused` is an error code. The state then stays as it was. */
 export type HandlerResult =
@@ -49,6 +65,8 @@ export type HandlerResult =
       readonly data: Json
       readonly effects: readonly { readonly name: string; readonly payload: Json }[]
       readonly topics: readonly Topic[]
+      /** `to` is a CAIP-19 id, `body` canonical JSON. */
+      readonly messages?: readonly { readonly to: string; readonly name: string; readonly body: string }[]
     }
   | { readonly refused: string }
 
@@ -104,6 +122,16 @@ export function handlerCall(
     }
     case 'outcome':
       return outcomeCall(state, parseReport(input.body) as OutcomeBody, { common, rules })
+    case 'message': {
+      const { from, sent, body } = input
+      return { method: 'message', input: { ...common, name: sent.name, from, body: bodyOf(body) } }
+    }
+    case 'receipt': {
+      const message = outgoing(state, input)
+      const { code } = input.received
+      const outcome = code === '' ? { kind: 'delivered' } : { kind: 'refused', code }
+      return message && { method: 'sent', input: { ...common, name: message.name, to: message.to, outcome } }
+    }
   }
 }
 
@@ -118,8 +146,25 @@ export function applyEntry(
   if (base.ended) return input.kind === 'term-start' ? base : { ...base, refused: 'lifecycle.retired' }
   if (input.kind === 'lifecycle') return endedBy(base, { entry, end: input.end }, rules)
   const moved = advance(base, { entry, input, checked }, rules)
+  const next = settle(state, moved, { entry, input, result, keccak })
+  return input.kind === 'message' ? noteDeclined(next, messageKey(input.sent)) : next
+}
+
+/** What the script's result makes of the state, or the code of why it stays as it was. */
+function settle(
+  state: InstanceState,
+  moved: InstanceState,
+  {
+    entry,
+    input,
+    result,
+    keccak,
+  }: { entry: Entry; input: JournalInput; result: HandlerResult | undefined; keccak: Hasher },
+): InstanceState {
   if (!result) return moved
   if ('refused' in result) return { ...moved, refused: result.refused }
+  const posted = post(moved, result.messages ?? [], { entry, hops: hopsAfter(state, input), keccak })
+  if (typeof posted === 'string') return { ...moved, refused: posted }
   const asked = result.effects.map(
     ({ name, payload }, index): Effect => ({
       id: effectIdOf({ instance: state.instance, incarnation: entry.incarnation, n: entry.n, index }, keccak),
@@ -134,7 +179,7 @@ export function applyEntry(
   )
   const effects = settledLast([...moved.effects, ...asked])
   if (effects.filter(isOpen).length > OPEN_EFFECT_LIMIT) return { ...moved, refused: 'effect.too_many' }
-  const next = { ...moved, data: result.data, effects, topics: result.topics }
+  const next = { ...moved, ...posted, data: result.data, effects, topics: result.topics }
   return canonicalJson(next).length > STATE_LIMIT ? { ...moved, refused: 'state.too_large' } : next
 }
 
@@ -152,18 +197,68 @@ function endedBy(state: InstanceState, { entry, end }: { entry: Entry; end: End 
   return { ...state, topics: [], ended: { reason, time: String(entry.time) } }
 }
 
-/** What the network itself keeps: cursors, effects, actions taken. */
+/** Messages enter the outbox in order, each with its place to its receiver. A code where that is not to be. */
+function post(
+  { instance, outbox = [], sent = {} }: InstanceState,
+  messages: readonly { readonly to: string; readonly name: string; readonly body: string }[],
+  { entry, hops, keccak }: { entry: Entry; hops: number; keccak: Hasher },
+):
+  | Pick<InstanceState, 'outbox' | 'sent'>
+  | 'delivery.too_many_hops'
+  | 'delivery.outbox_full'
+  | 'delivery.too_many_correspondents' {
+  if (messages.length === 0) return {}
+  if (hops > HOP_LIMIT) return 'delivery.too_many_hops'
+  if (outbox.length + messages.length > OUTBOX_LIMIT) return 'delivery.outbox_full'
+  const places = { ...sent }
+  const added = messages.map(({ to, name, body }, index): Outgoing => {
+    const receiver = tokenOf(parseTokenRef(to), keccak)
+    const sequence = String(BigInt(places[receiver] ?? 0) + 1n)
+    places[receiver] = sequence
+    const id = messageIdOf({ instance, incarnation: entry.incarnation, n: entry.n, index }, keccak)
+    return { id, to, name, body, sequence, hops }
+  })
+  if (Object.keys(places).length > RECEIVER_LIMIT) return 'delivery.too_many_correspondents'
+  return { outbox: [...outbox, ...added], sent: places }
+}
+
+/** How many messages lead to one that this input gives rise to. */
+function hopsAfter(state: InstanceState, input: JournalInput): number {
+  if (input.kind === 'message') return Number(input.sent.hops) + 1
+  return input.kind === 'receipt' ? (outgoing(state, input)?.hops ?? 0) + 1 : 1
+}
+
+/** The message that a receipt is for: the first to its receiver, since a second one leaves after that receipt alone. */
+function outgoing({ outbox = [] }: InstanceState, { from, received }: ReceiptInput): Outgoing | undefined {
+  const first = outbox.find(({ to }) => to === from)
+  return first?.id === received.id && first.name === received.name && BigInt(first.hops) === received.hops
+    ? first
+    : undefined
+}
+
+function noteDeclined(state: InstanceState, key: string): InstanceState {
+  const { [key]: _, ...others } = state.declined ?? {}
+  if (state.refused !== '') return { ...state, declined: { ...others, [key]: state.refused } }
+  return state.declined ? { ...state, declined: others } : state
+}
+
+/** What the network itself keeps: cursors, effects, actions taken, the outbox. */
 function advance(
   state: InstanceState,
   { entry, input, checked }: { entry: Entry; input: JournalInput; checked: CheckedInput },
   rules: TokenRules,
 ): InstanceState {
-  if (input.kind === 'input' && checked.cursor) {
+  if ((input.kind === 'input' || input.kind === 'message') && checked.cursor) {
     const { key, value } = checked.cursor
     return { ...state, cursors: { ...state.cursors, [key]: { sequence: String(value.sequence), uid: value.uid } } }
   }
   if (input.kind === 'action')
     return { ...state, actions: rememberAction(state, checked.uid, input.action.expires, entry.time) }
+  if (input.kind === 'receipt') {
+    const message = outgoing(state, input)
+    if (!message) return { ...state, refused: 'delivery.unknown' }
+    return { ...state, outbox: (state.outbox ?? []).filter(({ id }) => id !== message.id) }
+  }
   if (input.kind !== 'attempt' && input.kind !== 'outcome') return state
   const report = parseReport(input.body)
   const effect = state.effects.find((e) => e.id === report?.effect)

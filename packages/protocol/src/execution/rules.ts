@@ -1,5 +1,5 @@
 /** What the rules must know of a token's script: read once from its signed declaration, the same on every node. */
-
+import type { MessageRule, SendRule } from '../composition/message.ts'
 import type { Expiry } from '../lifecycle/expiry.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import type { Retention } from '../stream/retention.ts'
@@ -22,4 +22,7 @@ export type TokenRules = {
   readonly inputs: Readonly<Record<string, InputRule>>
   readonly actions: Readonly<Record<string, ActionRule>>
   readonly effects: Readonly<Record<string, EffectRule>>
+  /** Messages that it takes, and those that it sends; none when left out. */
+  readonly messages?: Readonly<Record<string, MessageRule>> | undefined
+  readonly sends?: Readonly<Record<string, SendRule>> | undefined
 }

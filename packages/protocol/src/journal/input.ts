@@ -4,6 +4,17 @@ import { Action, type AttestedGrant } from '../access/messages.ts'
 import type { Attestation } from '../attestation/envelope.ts'
 import { type InputData, SLInput } from '../attestation/schemas.ts'
 import { CLOCK_TOLERANCE_S, checkWindow, INPUT_LIFE_LIMIT_S, verifyInput } from '../attestation/verify.ts'
+import {
+  CURSOR_CEILING,
+  checkReceived,
+  checkSent,
+  HOP_LIMIT,
+  type MessageDoor,
+  type MessageInput,
+  neverTaken,
+  type ReceiptInput,
+  Received,
+} from '../composition/message.ts'
 import { outcomeContext } from '../directory/ids.ts'
 import type { AttemptEnd } from '../execution/effects.ts'
 import { OutsideAnswer } from '../execution/messages.ts'
@@ -51,6 +62,8 @@ export type JournalInput =
     }
   | { readonly kind: 'attempt'; readonly attestation: Attestation; readonly body: string }
   | { readonly kind: 'outcome'; readonly attestation: Attestation; readonly body: string }
+  | MessageInput
+  | ReceiptInput
   | { readonly kind: 'lifecycle'; readonly end: End }
 
 /** Why an instance ends: its time is over, or the owner of its contract says so. */
@@ -71,6 +84,8 @@ export type InputContext = {
   readonly executor: Address
   /** Who may have checked grants; undefined where an entry is executed that home anchors accepted. */
   readonly anchors: readonly Address[] | undefined
+  /** Which home set votes for a token in a term; undefined where an entry is executed that home anchors accepted. */
+  readonly homeIn?: MessageDoor['homeIn']
   /** Time of the entry in ms: validity is judged at the journal position, so that every replica judges alike. */
   readonly time: bigint
 }
@@ -97,6 +112,10 @@ export function checkInput(input: JournalInput, context: InputContext): Verdict<
       return checkReport(input, context)
     case 'lifecycle':
       return checkEnd(input.end, context)
+    case 'message':
+      return checkMessage(input, context)
+    case 'receipt':
+      return checkReceipt(input, context)
   }
 }
 
@@ -111,10 +130,19 @@ export function cursorKey(stream: Bytes32, subset: Bytes32): string {
 
 /** The cursors after an input that was checked before, as part of its chain. */
 export function cursorAfter(entry: Entry, input: JournalInput, before: Cursors): Cursors {
+  if (input.kind === 'message') {
+    const { sequence } = input.sent
+    return { ...before, [messageKey(input.sent)]: { sequence, uid: entry.input } }
+  }
   if (input.kind !== 'input') return before
   const data = SLInput.decode(fromHex(input.attestation.message.data))
   const value: Cursor = { sequence: data.subSequence, uid: entry.input }
   return { ...before, [cursorKey(data.stream, data.subset)]: value }
+}
+
+/** Where a receiver stands in the messages of one sender. */
+export function messageKey({ instance, to }: Pick<MessageInput['sent'], 'instance' | 'to'>): string {
+  return cursorKey(instance, to)
 }
 
 /** The hash by which bodies, arguments and answers are bound: keccak of their UTF-8 text. */
@@ -208,6 +236,31 @@ function checkEnd(end: End, { rules, instance, time, domain, crypto }: InputCont
     return reject('attestation.signer', { signer: signer ?? 'nobody', role: 'owner of the contract' })
   if (end.retire.instance !== instance) return reject('grant.token')
   return accept({ uid: toHex(digest), content: ZERO_32, cursor: undefined })
+}
+
+/** A message of another instance: proven by its replicas and its commit, declared, and next of its sender. */
+function checkMessage(input: MessageInput, context: InputContext): Verdict<CheckedInput> {
+  const { rules, cursors } = context
+  const checked = checkSent(input, rules.token, { ...context, homeIn: context.homeIn })
+  if (checked.verdict !== 'accept') return checked
+  const { id, name, hops, content, sequence } = checked.value
+  const never = neverTaken({ name, hops, from: input.from }, rules.messages)
+  if (never) return reject(never, { limit: HOP_LIMIT })
+  const key = messageKey(input.sent)
+  const next = (cursors[key]?.sequence ?? 0n) + 1n
+  if (sequence !== next) return ignore('delivery.order', { next, got: sequence })
+  if (!(key in cursors) && Object.keys(cursors).length >= CURSOR_CEILING)
+    return reject('delivery.too_many_correspondents', { limit: CURSOR_CEILING })
+  return accept({ uid: id, content, cursor: { key, value: { sequence, uid: id } } })
+}
+
+/** What became of a message; that it is one of this outbox is seen when the entry is executed. */
+function checkReceipt(input: ReceiptInput, context: InputContext): Verdict<CheckedInput> {
+  const checked = checkReceived(input, context.instance, { ...context, homeIn: context.homeIn })
+  if (checked.verdict !== 'accept') return checked
+  const { domain, crypto } = context
+  const uid = toHex(digestOf(Received, checked.value, domain, crypto.keccak))
+  return accept({ uid, content: ZERO_32, cursor: undefined })
 }
 
 /** Attempts and outcomes are attested by the executor; an outside system's own signature inside is checked too. */

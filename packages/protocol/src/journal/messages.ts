@@ -5,7 +5,17 @@ import { type Domain, digestOf } from '../primitives/domain.ts'
 import { bytes32, struct, type TypeOf, uint } from '../primitives/struct.ts'
 
 /** What a journal entry carries. The order is part of the wire format: append only. */
-export const ENTRY_KINDS = ['term-start', 'input', 'action', 'attempt', 'outcome', 'give-up', 'lifecycle'] as const
+export const ENTRY_KINDS = [
+  'term-start',
+  'input',
+  'action',
+  'attempt',
+  'outcome',
+  'give-up',
+  'lifecycle',
+  'message',
+  'receipt',
+] as const
 export type EntryKind = (typeof ENTRY_KINDS)[number]
 
 /** One place of an instance's journal. `input` is the UID of the attested input, `content` the hash of its body, `time` in ms. */

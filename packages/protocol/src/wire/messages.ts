@@ -1,6 +1,9 @@
 /** What nodes say to each other: every overlay message with its shape and limits. Signatures never cover this encoding. */
 import { Action } from '../access/messages.ts'
+import { answerShape, placementInfoShape } from '../api/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
+import { Received, Sent } from '../composition/message.ts'
+import { READ_DEPTH_LIMIT, READ_FACTS_LIMIT, READ_TOTAL_MS } from '../composition/read.ts'
 import { HOME_LIMIT } from '../directory/parameters.ts'
 import { SEALED_LEASE_LIMIT } from '../election/hand-over.ts'
 import { Placement, Release, Renew } from '../election/messages.ts'
@@ -39,6 +42,7 @@ import {
   certifiedRenewalShape,
   commitProofShape,
   journaledEntryShape,
+  messageInputShape,
   signedReportShape,
   signedReportsShape,
   TOKEN_TEXT_LIMIT,
@@ -236,6 +240,30 @@ export const wireShape = oneOf('type', {
     grant: optional(attestedGrantShape),
     args: text(BODY_LIMIT),
   }),
+  // Other tokens: where one lives, asked of its home anchors, and what its replicas answer to everybody.
+  'place-request': record({ token: text(TOKEN_TEXT_LIMIT) }),
+  'place-answer': record({ token: text(TOKEN_TEXT_LIMIT), info: optional(placementInfoShape), code: text(64) }),
+  'read-request': record({
+    id: integer(0, Number.MAX_SAFE_INTEGER),
+    token: text(TOKEN_TEXT_LIMIT),
+    method: text(64),
+    args: text(BODY_LIMIT),
+    chain: listOf(text(TOKEN_TEXT_LIMIT), READ_DEPTH_LIMIT),
+    withinMs: integer(0, READ_TOTAL_MS),
+    maxAgeMs: uint(64),
+    minN: uint(64),
+  }),
+  'read-answer': record({
+    id: integer(0, Number.MAX_SAFE_INTEGER),
+    answer: optional(answerShape),
+    code: text(64),
+    facts: text(READ_FACTS_LIMIT),
+  }),
+  // Messages between tokens: signed by the sender's replicas, brought to the receiver's, and receipted by those.
+  'sent-request': record({ sent: Sent }),
+  'sent-signature': record({ sent: Sent, signature }),
+  delivery: record({ instance: bytes32, message: messageInputShape }),
+  'receipt-signature': record({ received: Received, signature }),
   // Liveness, and refusals with their reason.
   heartbeat: record({
     node: address,

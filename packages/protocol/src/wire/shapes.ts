@@ -1,10 +1,12 @@
 /** Shapes that messages between nodes and the HTTP API have in common: what anchors voted for, journaled entries, grants. */
 import { Action, Grant, GrantCheck } from '../access/messages.ts'
 import { attestationShape } from '../attestation/envelope.ts'
+import { MESSAGE_UNITS_LIMIT, Received, Sent } from '../composition/message.ts'
 import { Placement, Renew, Report } from '../election/messages.ts'
 import { Entry, JournalCheckpoint } from '../journal/messages.ts'
 import { Retire } from '../lifecycle/messages.ts'
 import { listOf, oneOf, optional, record, type ShapeOf, sharedSignature, signature, text } from '../primitives/shape.ts'
+import { bytes32 } from '../primitives/struct.ts'
 import { BODY_LIMIT, streamItemShape } from '../stream/item.ts'
 
 const HOME_LIMIT = 31
@@ -38,6 +40,16 @@ export const commitProofShape = oneOf('by', {
   next: record({ entry: Entry, next: certificateShape }),
 })
 
+export const messageInputShape = record({
+  from: text(TOKEN_TEXT_LIMIT),
+  scriptHash: bytes32,
+  sent: Sent,
+  body: text(MESSAGE_UNITS_LIMIT),
+  placement: certifiedPlacementShape,
+  proof: commitProofShape,
+  signatures,
+})
+
 export const journalInputShape = oneOf('kind', {
   'term-start': record({}),
   input: record({
@@ -51,6 +63,14 @@ export const journalInputShape = oneOf('kind', {
   attempt: record({ attestation: attestationShape, body }),
   outcome: record({ attestation: attestationShape, body }),
   lifecycle: record({ end: oneOf('by', { expiry: record({}), owner: record({ retire: Retire, signature }) }) }),
+  message: messageInputShape,
+  receipt: record({
+    from: text(TOKEN_TEXT_LIMIT),
+    scriptHash: bytes32,
+    received: Received,
+    placement: certifiedPlacementShape,
+    signatures,
+  }),
 })
 
 /** An entry as it is stored and repaired: with its input and what certifies it. */

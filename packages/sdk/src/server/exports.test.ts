@@ -6,7 +6,7 @@ import * as browser from '../index.ts'
 import * as server from './index.ts'
 
 /** Guards against growth. The design's goal is 15 kB; catalogue (5 kB), noble (9 kB), and choosing and hedging (2 kB) stand in its way. */
-const LIMIT_BYTES = 33_500
+const LIMIT_BYTES = 37_000
 
 const BROWSER = [
   'ReplicaBoard',

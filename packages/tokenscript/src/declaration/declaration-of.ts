@@ -10,6 +10,8 @@ export type Bindings = {
   readonly engineId: Bytes32
   /** Address per issuer name; replaces the one in the definition. */
   readonly issuers?: Readonly<Record<string, string>>
+  /** Address per name of another token type; replaces the one in the definition. */
+  readonly contracts?: Readonly<Record<string, string>> | undefined
   /** Origin and signer per outside name; replaces those in the definition. */
   readonly outside?: Readonly<Record<string, { readonly url?: string; readonly signer?: string }>>
 }
@@ -21,6 +23,7 @@ export type Bindings = {
 export function declarationOf(definition: TokenDefinition, bindings: Bindings): Declaration {
   refuseUnknown(bindings.issuers, definition.issuers, 'issuers')
   refuseUnknown(bindings.outside, definition.outside, 'outside')
+  refuseUnknown(bindings.contracts, definition.contracts, 'contracts')
   const declaration = {
     format: 1,
     type: definition.type,
@@ -43,10 +46,11 @@ export function declarationOf(definition: TokenDefinition, bindings: Bindings): 
       wake,
       schema: schema.json,
     })),
-    queries: mapEntries(definition.queries, ({ scope, args, returns }) => ({
+    queries: mapEntries(definition.queries, ({ scope, args, returns, reads = [] }) => ({
       scope,
       args: args?.json ?? null,
       returns: returns.json,
+      reads,
     })),
     actions: mapEntries(definition.actions, ({ scope, args }) => ({ scope, args: args?.json ?? null })),
     effects: mapEntries(definition.effects, (effect) => ({
@@ -58,6 +62,18 @@ export function declarationOf(definition: TokenDefinition, bindings: Bindings): 
       idempotent: effect.idempotent,
       attestedBy: effect.attestedBy ?? null,
     })),
+    contracts: mapEntries(definition.contracts ?? {}, ({ address }, name) => ({
+      address: bindings.contracts?.[name] ?? address ?? null,
+    })),
+    reads: mapEntries(definition.reads ?? {}, ({ from, token, query, args = null, optional = false }) => ({
+      from: listed(from),
+      token,
+      query,
+      args,
+      optional,
+    })),
+    messages: mapEntries(definition.messages, ({ from, schema }) => ({ from: listed(from), schema: schema.json })),
+    sends: mapEntries(definition.sends, ({ to, schema }) => ({ to: listed(to), schema: schema.json })),
     secrets: definition.secrets ?? [],
     gas: { ...DEFAULT_GAS, ...definition.gas },
     limits: { ...DEFAULT_LIMITS, ...definition.limits },
@@ -66,6 +82,10 @@ export function declarationOf(definition: TokenDefinition, bindings: Bindings): 
     ...(definition.expiry ? { expiry: definition.expiry } : {}),
   }
   return parseDeclaration(declaration as unknown as Json)
+}
+
+function listed(names: string | readonly string[]): readonly string[] {
+  return typeof names === 'string' ? [names] : names
 }
 
 function mapEntries<T, R>(entries: Readonly<Record<string, T>>, map: (entry: T, name: string) => R): Record<string, R> {

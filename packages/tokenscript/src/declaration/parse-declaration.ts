@@ -2,6 +2,7 @@
 import {
   type Address,
   type Bytes32,
+  canonicalJson,
   isHex,
   parseRetention,
   RETENTION_DAYS_LIMIT,
@@ -11,6 +12,7 @@ import type { Json, JsonSchema } from '../schema/json-schema.ts'
 import { parseSchema } from '../schema/parse-schema.ts'
 import {
   ATTEMPT_LIMIT,
+  CONTRACTS_PER_ENTRY,
   DECLARATION_BYTE_LIMIT,
   DEFAULT_GAS,
   DEFAULT_LIMITS,
@@ -18,11 +20,15 @@ import {
   type Declaration,
   type DeclaredEffect,
   type DeclaredExpiry,
+  type DeclaredRead,
   ENTRY_LIMIT,
   GAS_LIMIT,
   LIMIT_CEILINGS,
   type Named,
+  QUERY_READ_LIMIT,
+  READ_ARGS_LIMIT,
   TIMEOUT_LIMIT_MS,
+  type TokenSource,
   TTL_LIMIT_S,
 } from './declaration.ts'
 import { isHost, originOf } from './origin.ts'
@@ -40,13 +46,28 @@ const FIELDS = [
   'outside',
   'inputs',
   'queries',
-].concat(['actions', 'effects', 'secrets', 'gas', 'limits', 'valueAtRisk', 'serviceClass', 'expiry'])
+].concat([
+  'actions',
+  'effects',
+  'secrets',
+  'gas',
+  'limits',
+  'valueAtRisk',
+  'serviceClass',
+  'expiry',
+  'contracts',
+  'reads',
+  'messages',
+  'sends',
+])
 const NAME = /^[a-z][A-Za-z0-9]{0,63}$/
 const TYPE = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/
 const VERSION = /^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})$/
 const LANE = /^[a-z0-9][a-z0-9._-]{0,63}$/
 const SCOPE = /^[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)*:(read|write)$/
 const SECRET = /^[A-Z][A-Z0-9_]{0,63}$/
+const PATH = /^[A-Za-z][A-Za-z0-9]{0,63}(\.[A-Za-z][A-Za-z0-9]{0,63}){0,7}$/
+const TOKEN_NAME = /^((0|[1-9]\d{0,77})|eip155:\d{1,18}\/erc721:0x[0-9a-f]{40}\/(0|[1-9]\d{0,77}))$/
 const DECIMAL = /^(0|[1-9]\d{0,77})$/
 
 /**
@@ -73,6 +94,11 @@ export function parseDeclaration(input: string | Json): Declaration {
   const hosts = Object.values(outside).map((system) => system.host)
   if (new Set(hosts).size < hosts.length) refuse('outside', 'two entries name the same host')
 
+  const contracts = entriesOf(declaration.contracts ?? {}, 'contracts', NAME, (entry, at) => {
+    return { address: addressOf(recordOf(entry, at, ['address']).address, `${at}.address`) }
+  })
+  const reads = entriesOf(declaration.reads ?? {}, 'reads', NAME, (entry, at) => readOf(entry, at, contracts))
+
   return {
     format: 1,
     type: textOf(declaration.type, 'type', TYPE, 'a lowercase name with hyphens', 64),
@@ -91,12 +117,13 @@ export function parseDeclaration(input: string | Json): Declaration {
       }
     }),
     queries: entriesOf(declaration.queries, 'queries', NAME, (entry, at) => {
-      const { scope, args, returns } = recordOf(entry, at, ['scope', 'args', 'returns'])
+      const { scope, args, returns, reads: read } = recordOf(entry, at, ['scope', 'args', 'returns', 'reads'])
       const isPublic = scope === ''
       return {
         scope: isPublic ? '' : scopeOf(scope, at),
         args: argsOf(args, at),
         returns: schemaOf(returns, `${at}.returns`),
+        reads: keysOf(read ?? [], reads, `${at}.reads`, QUERY_READ_LIMIT),
       }
     }),
     actions: entriesOf(declaration.actions, 'actions', NAME, (entry, at) => {
@@ -104,6 +131,16 @@ export function parseDeclaration(input: string | Json): Declaration {
       return { scope: scopeOf(scope, at), args: argsOf(args, at) }
     }),
     effects: entriesOf(declaration.effects, 'effects', NAME, (entry, at) => effectOf(entry, at, outside, hosts)),
+    contracts,
+    reads,
+    messages: entriesOf(declaration.messages ?? {}, 'messages', NAME, (entry, at) => {
+      const { from, schema } = recordOf(entry, at, ['from', 'schema'])
+      return { from: contractsOf(from, contracts, `${at}.from`), schema: schemaOf(schema, `${at}.schema`) }
+    }),
+    sends: entriesOf(declaration.sends ?? {}, 'sends', NAME, (entry, at) => {
+      const { to, schema } = recordOf(entry, at, ['to', 'schema'])
+      return { to: contractsOf(to, contracts, `${at}.to`), schema: schemaOf(schema, `${at}.schema`) }
+    }),
     secrets: secretsOf(declaration.secrets),
     gas: countsOf(declaration.gas, 'gas', DEFAULT_GAS, () => GAS_LIMIT),
     limits: countsOf(declaration.limits, 'limits', DEFAULT_LIMITS, (name) => LIMIT_CEILINGS[name]),
@@ -130,6 +167,29 @@ function effectOf(entry: Json, at: string, outside: Declaration['outside'], host
     idempotent: booleanOf(effect.idempotent, `${at}.idempotent`),
     attestedBy,
   }
+}
+
+function readOf(entry: Json, at: string, contracts: Declaration['contracts']): DeclaredRead {
+  const { from, token, query, args, optional } = recordOf(entry, at, ['from', 'token', 'query', 'args', 'optional'])
+  const among = contractsOf(from, contracts, `${at}.from`)
+  if (canonicalJson(args ?? null).length > READ_ARGS_LIMIT) refuse(`${at}.args`, `longer than ${READ_ARGS_LIMIT}`)
+  return {
+    from: among,
+    token: tokenSourceOf(token, `${at}.token`),
+    query: textOf(query, `${at}.query`, NAME, 'the name of a query'),
+    args: args ?? null,
+    optional: booleanOf(optional, `${at}.optional`),
+  }
+}
+
+function tokenSourceOf(input: Json | undefined, at: string): TokenSource {
+  const source = recordOf(input, at, ['value', 'state', 'attribute'])
+  if (Object.keys(source).length !== 1) refuse(at, 'expected one of value, state, attribute')
+  if ('value' in source)
+    return { value: textOf(source.value, `${at}.value`, TOKEN_NAME, 'a token id or a CAIP-19 id', 200) }
+  if ('state' in source)
+    return { state: textOf(source.state, `${at}.state`, PATH, 'a path such as papers.insurance', 200) }
+  return { attribute: textOf(source.attribute, `${at}.attribute`, NAME, 'the name of an attribute') }
 }
 
 function entriesOf<T>(
@@ -194,6 +254,17 @@ function urlOf(input: Json | undefined, at: string): string {
 function keyOf(input: Json | undefined, among: Named<unknown>, at: string): string {
   if (typeof input === 'string' && Object.keys(among).includes(input)) return input
   return refuse(at, `${JSON.stringify(input ?? null).slice(0, 70)} is not declared`)
+}
+
+function contractsOf(input: Json | undefined, contracts: Declaration['contracts'], at: string): readonly string[] {
+  const keys = keysOf(input, contracts, at, CONTRACTS_PER_ENTRY)
+  return keys.length > 0 ? keys : refuse(at, 'expected the name of a contract')
+}
+
+function keysOf(input: Json | undefined, among: Named<unknown>, at: string, limit: number): readonly string[] {
+  if (!Array.isArray(input) || input.length > limit) return refuse(at, `expected a list of at most ${limit} names`)
+  const keys = input.map((key: Json, i) => keyOf(key, among, `${at}[${i}]`))
+  return new Set(keys).size === keys.length ? keys : refuse(at, 'a name stands twice')
 }
 
 /** Left out by declarations that were written before there was a choice. */

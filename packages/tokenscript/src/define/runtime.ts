@@ -7,28 +7,54 @@
  * | `input`   | state, name, body, instance, time                    | state, effects                          |
  * | `action`  | state, name, args, instance, time                    | state, effects                          |
  * | `outcome` | state, name (of the effect), payload, outcome, instance, time | state, effects                 |
- * | `query`   | state, name, args                                    | value                                   |
+ * | `message` | state, name, body, from, instance, time              | state, effects                          |
+ * | `sent`    | state, name, to, outcome, instance, time             | state, effects                          |
+ * | `query`   | state, name, args, reads?                            | value                                   |
  * | `request` | name (of the effect), payload                        | request: method, path, headers?, json?  |
  * | `topics`  | state                                                | topics: [{ input, subset }]             |
  *
  * `outcome` is `{kind:'succeeded', status, body}`, `{kind:'failed', class, status, attempts}` or
- * `{kind:'uncertain', attempt, reason, late?}`. `effects` is `[{name, payload}]`. `args` may be left out where none are
- * declared. Whatever goes wrong comes back as `{"error":{"code","facts"}}` with a code of the catalogue, and then the
+ * `{kind:'uncertain', attempt, reason, late?}`; that of `sent` is `{kind:'delivered'}` or `{kind:'refused', code}`. `effects` is
+ * `[{name, payload}]`; beside it stand `messages`, `[{name, to, body}]`, where there are any. `args` may be left out where none are
+ * declared. `reads` are `{NAME: {ok: true, value, token, n, stateRoot, time} | {ok: false, code}}`. Whatever goes wrong comes back as `{"error":{"code","facts"}}` with a code of the catalogue, and then the
  * state stays as it was. Plain ES2020: no clock, no chance, no locale, nothing asynchronous.
  */
 import { checkValue } from '../schema/check-value.ts'
 import type { Json, JsonSchema } from '../schema/json-schema.ts'
-import type { Answer, Attempt, Context, EffectRequest, Failure, Next, TokenDefinition } from './token.ts'
+import type {
+  Answer,
+  Attempt,
+  Context,
+  EffectRequest,
+  Failure,
+  MessageRequest,
+  Next,
+  Reads,
+  TokenDefinition,
+} from './token.ts'
 
 /** Methods of `smartToken.call`. */
-export type SmartTokenMethod = 'init' | 'input' | 'action' | 'outcome' | 'query' | 'request' | 'topics'
+export type SmartTokenMethod =
+  | 'init'
+  | 'input'
+  | 'action'
+  | 'outcome'
+  | 'message'
+  | 'sent'
+  | 'query'
+  | 'request'
+  | 'topics'
 export type Outcome =
   | ({ readonly kind: 'succeeded' } & Answer)
   | ({ readonly kind: 'failed' } & Failure)
   | ({ readonly kind: 'uncertain' } & Attempt)
 export type CallError = { readonly error: { readonly code: string; readonly facts: Readonly<Record<string, unknown>> } }
 export type CallResult =
-  | { readonly state: Json; readonly effects: readonly EffectRequest[] }
+  | {
+      readonly state: Json
+      readonly effects: readonly EffectRequest[]
+      readonly messages?: readonly MessageRequest[]
+    }
   | { readonly value: Json }
   | { readonly request: Json }
   | { readonly topics: readonly Topic[] }
@@ -43,6 +69,9 @@ type CallInput = {
   readonly body?: unknown
   readonly args?: unknown
   readonly payload?: unknown
+  readonly reads?: unknown
+  readonly from?: unknown
+  readonly to?: unknown
   readonly attributes?: unknown
   readonly outcome?: unknown
   readonly instance?: unknown
@@ -50,6 +79,7 @@ type CallInput = {
 }
 
 export const DEFAULT_EFFECTS_PER_CALL = 8
+const MESSAGES_PER_CALL = 8
 const TOPIC_LIMIT = 16
 const SUBSET_LENGTH_LIMIT = 200
 const MESSAGE_LIMIT = 300
@@ -69,6 +99,11 @@ const OUTCOME: JsonSchema = {
       { late: {} },
     ),
   ],
+}
+
+const TOKEN_NAME: JsonSchema = { type: 'string', minLength: 1, maxLength: 200 }
+const SENT: JsonSchema = {
+  anyOf: [outcomeSchema('delivered', {}), outcomeSchema('refused', { code: { type: 'string', maxLength: 64 } })],
 }
 
 /** Puts a definition to work as `globalThis.smartToken`; the last line of every built script. */
@@ -107,9 +142,19 @@ function perform(token: TokenDefinition, method: string, input: CallInput): Call
     }
     case 'outcome':
       return applyOutcome(token, input)
+    case 'message': {
+      const handler = lookUp(token, token.messages, input.name)
+      demand(handler.schema.json, input.body, 'body')
+      demand(TOKEN_NAME, input.from, 'from')
+      return transition(token, input, (ctx) =>
+        handler.apply(stateOf(token, input), input.body, ctx, input.from as string),
+      )
+    }
+    case 'sent':
+      return applySent(token, input)
     case 'query': {
       const handler = lookUp(token, token.queries, input.name)
-      const value = handler.run(stateOf(token, input), argsOf(handler.args?.json, input))
+      const value = handler.run(stateOf(token, input), argsOf(handler.args?.json, input), readsOf(handler.reads, input))
       deliver(handler.returns.json, value, 'value')
       return { value: value as Json }
     }
@@ -139,6 +184,20 @@ function applyOutcome(token: TokenDefinition, input: CallInput): CallResult {
   })
 }
 
+/** A sender that does not care what became of its message stays as it is. */
+function applySent(token: TokenDefinition, input: CallInput): CallResult {
+  const { delivered, refused } = lookUp(token, token.sends, input.name)
+  demand(TOKEN_NAME, input.to, 'to')
+  demand(SENT, input.outcome, 'outcome')
+  const outcome = input.outcome as { kind: 'delivered' } | { kind: 'refused'; code: string }
+  const to = input.to as string
+  return transition(token, input, (ctx) => {
+    const state = stateOf(token, input)
+    if (outcome.kind === 'delivered') return delivered ? delivered(state, to, ctx) : ctx.next(state)
+    return refused ? refused(state, to, ctx, outcome.code) : ctx.next(state)
+  })
+}
+
 function transition(
   token: TokenDefinition,
   { time, instance }: CallInput,
@@ -156,11 +215,30 @@ function transition(
   for (const { name, payload } of made.effects) {
     deliver(lookUpEffect(token, name).payload?.json ?? {}, payload, `payload of ${name}`)
   }
-  return { state: made.state as Json, effects: made.effects }
+  const { messages = [] } = made
+  if (messages.length > MESSAGES_PER_CALL)
+    throw failure('sandbox.output_invalid', { detail: `more than ${MESSAGES_PER_CALL} messages` })
+  for (const { name, to, body } of messages) {
+    if (!Object.keys(token.sends).includes(name)) throw failure('delivery.unknown', { name: textOf(name) })
+    deliver(TOKEN_NAME, to, `receiver of ${name}`)
+    deliver(token.sends[name]!.schema.json, body, `body of ${name}`)
+  }
+  const common = { state: made.state as Json, effects: made.effects }
+  return messages.length > 0 ? { ...common, messages } : common
 }
 
-function next(state: unknown, effects: readonly EffectRequest[] = []): Next<unknown> {
-  return { state, effects, effect: (name, payload) => next(state, [...effects, { name, payload }]) }
+function next(
+  state: unknown,
+  effects: readonly EffectRequest[] = [],
+  messages: readonly MessageRequest[] = [],
+): Next<unknown> {
+  return {
+    state,
+    effects,
+    effect: (name, payload) => next(state, [...effects, { name, payload }], messages),
+    messages,
+    message: (name, to, body) => next(state, effects, [...messages, { name, to, body }]),
+  }
 }
 
 function topicsOf(token: TokenDefinition, state: unknown): Topic[] {
@@ -185,6 +263,13 @@ function stateOf(token: TokenDefinition, { state }: CallInput): unknown {
 function argsOf(schema: JsonSchema | undefined, { args = null }: CallInput): unknown {
   demand(schema ?? NO_ARGUMENTS, args, 'args')
   return args
+}
+
+/** Each declared read is there, and no other. */
+function readsOf(declared: readonly string[] = [], { reads = {} }: CallInput): Reads {
+  const properties = Object.fromEntries(declared.map((name) => [name, {}]))
+  demand({ type: 'object', properties, required: declared, additionalProperties: false }, reads, 'reads')
+  return reads as Reads
 }
 
 function lookUp<T>(token: TokenDefinition, from: Readonly<Record<string, T>>, name: unknown): T {
@@ -223,7 +308,7 @@ function textOf(value: unknown): string {
 }
 
 function outcomeSchema(
-  kind: Outcome['kind'],
+  kind: string,
   properties: Readonly<Record<string, JsonSchema>>,
   optional: Readonly<Record<string, JsonSchema>> = {},
 ): JsonSchema {

@@ -8,7 +8,11 @@ export type Next<S> = {
   readonly effects: readonly EffectRequest[]
   /** Adds a declared effect with its payload; the elected executor performs it after the entry is committed. */
   effect(name: string, payload: Json): Next<S>
+  readonly messages: readonly MessageRequest[]
+  /** Adds a declared message to a token, by its CAIP-19 id, or its token id where one contract alone is declared. */
+  message(name: string, to: string, body: Json): Next<S>
 }
+export type MessageRequest = { readonly name: string; readonly to: string; readonly body: Json }
 export type EffectRequest = { readonly name: string; readonly payload: Json }
 
 /** What a handler may know besides state and input. */
@@ -70,12 +74,41 @@ export type InputDefinition<S, B> = {
   readonly wake?: boolean
   readonly apply: (state: S, body: B, ctx: Context<S>) => Next<S>
 }
+/** Another token type; the address may be left out here and bound by the build. */
+export type ContractDefinition = { readonly address?: string }
+/** Where the token's id comes from: always this one, a dotted path in the state, or `tokenId` and such of the token itself. */
+export type TokenSource = { readonly value: string } | { readonly state: string } | { readonly attribute: string }
+export type ReadDefinition = {
+  /** Keys of `contracts`. With one of them a bare token id is enough, with several it takes a CAIP-19 id. */
+  readonly from: string | readonly string[]
+  readonly token: TokenSource
+  /** A query of that token that everybody may ask. */
+  readonly query: string
+  readonly args?: Json
+  /** True when the answer may be given without it; its handler then sees `{ok: false, code}`. */
+  readonly optional?: boolean
+}
+/** What another token answered, at one confirmed place; `time` is when that was last known to be the newest, in ms. */
+export type Read =
+  | {
+      readonly ok: true
+      readonly value: Json
+      readonly token: string
+      readonly n: string
+      readonly stateRoot: string
+      readonly time: number
+    }
+  | { readonly ok: false; readonly code: string }
+export type Reads = Readonly<Record<string, Read>>
+
 export type QueryDefinition<S, A, R> = {
   /** What a holder's grant must name, such as `flight.status:read`; empty when everybody may ask. */
   readonly scope: string
   readonly args?: Schema<A>
   readonly returns: Schema<R>
-  readonly run: (state: S, args: A) => NoInfer<R>
+  /** Keys of `reads`: the node gathers them before the method runs. */
+  readonly reads?: readonly string[]
+  readonly run: (state: S, args: A, reads: Reads) => NoInfer<R>
 }
 export type ActionDefinition<S, A> = {
   readonly scope: string
@@ -100,6 +133,23 @@ export type EffectDefinition<S, P> = {
   readonly uncertain: (state: S, attempt: Attempt, ctx: Context<S>, payload: P) => Next<S>
 }
 
+export type MessageDefinition<S, B> = {
+  /** Keys of `contracts`: from tokens of these it is taken. */
+  readonly from: string | readonly string[]
+  readonly schema: Schema<B>
+  /** `from` is the sender's CAIP-19 id. */
+  readonly apply: (state: S, body: B, ctx: Context<S>, from: string) => Next<S>
+}
+export type SendDefinition<S> = {
+  /** Keys of `contracts`: to tokens of these it may be sent. */
+  readonly to: string | readonly string[]
+  readonly schema: Schema<unknown>
+  /** The message is in the journal of the receiver, and its script took it. */
+  readonly delivered?: (state: S, to: string, ctx: Context<S>) => Next<S>
+  /** The receiver does not take it, or its script refused it; `code` says why. */
+  readonly refused?: (state: S, to: string, ctx: Context<S>, code: string) => Next<S>
+}
+
 type Common<S, T> = {
   /** Lowercase name of the token type, such as `flight-ticket`. */
   readonly type: string
@@ -110,6 +160,9 @@ type Common<S, T> = {
   readonly init: (start: { readonly attributes: T }) => NoInfer<S>
   readonly issuers?: Readonly<Record<string, IssuerDefinition>>
   readonly outside?: Readonly<Record<string, OutsideDefinition>>
+  /** Other token types that this one reads or exchanges messages with, by a name of its own. */
+  readonly contracts?: Readonly<Record<string, ContractDefinition>>
+  readonly reads?: Readonly<Record<string, ReadDefinition>>
   /** Names that `{{secret:NAME}}` may use; values are sealed to the enclaves, never in the script. */
   readonly secrets?: readonly string[]
   /** Highest damage that wrong behaviour of one instance can do, in base units of the staked token, as a decimal. */
@@ -130,6 +183,8 @@ export type TokenDefinition = Common<unknown, unknown> & {
   readonly queries: Readonly<Record<string, QueryDefinition<unknown, unknown, unknown>>>
   readonly actions: Readonly<Record<string, ActionDefinition<unknown, unknown>>>
   readonly effects: Readonly<Record<string, EffectDefinition<unknown, unknown>>>
+  readonly messages: Readonly<Record<string, MessageDefinition<unknown, unknown>>>
+  readonly sends: Readonly<Record<string, SendDefinition<unknown>>>
 }
 
 /**
@@ -144,6 +199,7 @@ export function defineToken<
   A extends Values = Values,
   P extends Values = Values,
   T = Attributes,
+  M extends Values = Values,
 >(
   definition: Common<S, T> & {
     readonly inputs?: { readonly [K in keyof I]: InputDefinition<NoInfer<S>, I[K]> }
@@ -154,8 +210,10 @@ export function defineToken<
     }
     readonly actions?: { readonly [K in keyof A]: ActionDefinition<NoInfer<S>, A[K]> }
     readonly effects?: { readonly [K in keyof P]: EffectDefinition<NoInfer<S>, P[K]> }
+    readonly messages?: { readonly [K in keyof M]: MessageDefinition<NoInfer<S>, M[K]> }
+    readonly sends?: Readonly<Record<string, SendDefinition<NoInfer<S>>>>
   },
 ): TokenDefinition {
-  const { inputs = {}, queries = {}, actions = {}, effects = {} } = definition
-  return { ...definition, inputs, queries, actions, effects } as unknown as TokenDefinition
+  const { inputs = {}, queries = {}, actions = {}, effects = {}, messages = {}, sends = {} } = definition
+  return { ...definition, inputs, queries, actions, effects, messages, sends } as unknown as TokenDefinition
 }
