@@ -7,14 +7,14 @@ import { saltOf } from './rendezvous.ts'
 /** Chain randomness of each epoch, drawn when its registration was over. */
 export type Beacons = ReadonlyMap<bigint, Bytes32>
 
-/** Where a subject has no type whose salt is known. */
+/** What networks use for every subject: ids can be chosen after any salt is known, so one of the type would hide nothing. */
 export const NO_SALT: Bytes32 = ZERO_32
 
 const TAG = utf8('smartlayer/shard/1')
 /** Written anew by each call: hashing is synchronous, and a fresh array would cost more than the hash. */
 const PREIMAGE = concat(TAG, new Uint8Array(64))
 
-/** The shard of a token. The salt of its type was unknown when the type was registered, so nobody aims tokens at known nodes. */
+/** The shard of a token. Whoever makes ids can choose it, but not who will be its home after the next draw (docs/spec/directory.md). */
 export function shardOf(token: Bytes32, typeSalt: Bytes32, shardCount: number, keccak: Hasher): number {
   writeHex(PREIMAGE, TAG.length, typeSalt)
   writeHex(PREIMAGE, TAG.length + 32, token)
