@@ -102,6 +102,7 @@ function routes(api: Api, world: MemoryWorld, i: number): void {
     tokenRegistry: domain.verifyingContract,
     eas: world.easDomain.verifyingContract,
     easVersion: world.easDomain.version,
+    schedule: { genesisS: 0n, lengthS: 9_000_000_000_000n, closingS: 0n },
     parameters: {
       leaseMs: BigInt(leaseMs),
       epsilonMs: BigInt(epsilonMs),
