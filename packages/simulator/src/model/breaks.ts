@@ -307,18 +307,6 @@ export const BREAKS: readonly Break[] = [
     },
     edits: [edit(HAND_OVER, '!lease.released && mayRun(lease, context)', 'mayRun(lease, context)')],
   },
-  {
-    name: 'own-release-outweighs-answers',
-    profiles: ['hand-over-releases'],
-    redundant: { why: 'An anchor that forgets what was given back waits until that lease is over; it allows nothing.' },
-    edits: [
-      edit(
-        HAND_OVER,
-        'known && (known.released || known.expires >= lease.expires)',
-        'known && known.expires >= lease.expires',
-      ),
-    ],
-  },
 ]
 
 /** Certificates by n, and by term only where n is equal. */

@@ -19,7 +19,11 @@ export type KnownOffers = Map<string, readonly Action[]>
 
 /** Offers to an anchor that sits in these sets. */
 export function offersTo(stage: Stage, sets: readonly number[], table: Table, known: KnownOffers): readonly Action[] {
-  return [...sets.flatMap((set) => offersIn(stage, set, table, known)), ...handOverOffers(stage, sets, table)]
+  return [
+    ...sets.flatMap((set) => offersIn(stage, set, table, known)),
+    ...releaseOffers(stage, table),
+    ...handOverOffers(stage, sets, table),
+  ]
 }
 
 function offersIn(stage: Stage, set: number, table: Table, known: KnownOffers): readonly Action[] {
@@ -176,16 +180,23 @@ function certificateOffers(stage: Stage, set: number, certified: readonly number
 function leaseOffers(stage: Stage, placed: readonly number[], keepers: readonly Keeper[]): readonly Action[] {
   if (!stage.profile.leases) return []
   return placed.flatMap((body) => {
-    const { asked, released } = keepers[stage.values.bodies[body]!.slot]!
-    const renew = asked
-      ? atReadings(
-          stage,
-          stage.values.bodies[body]!,
-          (reading) => ({ do: 'renew', body, expires: asked.expires, reading }) as const,
-        )
+    const { asked } = keepers[stage.values.bodies[body]!.slot]!
+    return asked
+      ? atReadings(stage, stage.values.bodies[body]!, (reading) => ({
+          do: 'renew',
+          body,
+          expires: asked.expires,
+          reading,
+        }))
       : []
-    return [...renew, ...(released ? [{ do: 'release', body } as const] : [])]
   })
+}
+
+/** What an executor gave back, anchors of every home set may hear. */
+function releaseOffers({ values }: Stage, { evidence, keepers }: Table): readonly Action[] {
+  return evidence.placed
+    .filter((body) => keepers[values.bodies[body]!.slot]!.released)
+    .map((body) => ({ do: 'release', body }))
 }
 
 /**

@@ -1,4 +1,5 @@
 /** The whole of one profile as a search sees it: the honest anchors of all home sets, the executors, and the passing of time. */
+import { epochOfTerm, FIRST_EPOCH, firstTermOf } from '@smartlayer/protocol'
 import {
   type Action,
   type Anchor,
@@ -134,8 +135,12 @@ export function worldOf(profile: Profile, { promises, trusting }: Judging): Worl
     return step
   }
 
-  /** A clock that runs ahead shows so only until the anchor settled. */
-  function mayTake({ unsettled }: Anchor, action: Action): boolean {
+  /**
+   * A clock that runs ahead shows so only until the anchor settled. A new anchor hears of an old release after it took over, not
+   * before: either way it is not bound by that lease, and in between it does nothing.
+   */
+  function mayTake({ unsettled, standing }: Anchor, action: Action): boolean {
+    if (action.do === 'release') return standing.opened >= epochOfTerm(values.terms[values.bodies[action.body]!.slot]!)
     return !(leases && 'reading' in action && action.reading > EPSILON && unsettled === 0)
   }
 
@@ -162,7 +167,11 @@ export function worldOf(profile: Profile, { promises, trusting }: Judging): Worl
     const { anchor, pruned: made } = anchors[id]!
     const known = made.get(common)
     if (known !== undefined) return known
-    const kept = trusting && hasLeft(anchor) ? { ...freshAnchor(anchor.sets), ...pickLeft(anchor) } : anchor
+    const kept = !trusting
+      ? anchor
+      : hasLeft(anchor)
+        ? { ...freshAnchor(anchor.sets), ...pickLeft(anchor) }
+        : withoutPast(anchor)
     const forgotten = anchorId(withoutSettled(kept, commons[common]!.common))
     made.set(common, forgotten)
     return forgotten
@@ -172,6 +181,23 @@ export function worldOf(profile: Profile, { promises, trusting }: Judging): Worl
   function hasLeft({ standing, sets }: Anchor): boolean {
     const last = epochOfSet(Math.max(...sets))
     return standing.opened >= last && standing.sealed > last
+  }
+
+  /** Of terms before the home set in which it signs it keeps the leases that bind it: what it knows besides changes nothing. */
+  function withoutPast(anchor: Anchor): Anchor {
+    const { standing, record, released } = anchor
+    const first = firstTermOf(standing.opened)
+    if (standing.sealed !== standing.opened || standing.opened === FIRST_EPOCH) return anchor
+    const { leases: bound, placement } = record
+    return {
+      ...anchor,
+      released: released.filter((slot) => values.terms[slot]! >= first),
+      record: {
+        ...record,
+        leases: bound.filter((lease) => lease.term >= first || !lease.released),
+        placement: placement && placement.placement.term >= first ? placement : undefined,
+      },
+    }
   }
 
   function withoutSettled({ record, signed, ...rest }: Anchor, { keepers, settled }: Common): Anchor {
@@ -281,7 +307,9 @@ export function worldOf(profile: Profile, { promises, trusting }: Judging): Worl
       }
       if (leases!.executorsCrash && (keeper.asked || keeper.lease))
         moves.push(to(restarted(keeper), 'crashes and starts again'))
-      if (leases!.releases) moves.push(to(releasedBy(keeper), 'gives its lease back'))
+      // What the executor of the last term gives back frees nobody.
+      const isLast = profile.terms.length > 1 && slot === profile.terms.length - 1
+      if (leases!.releases && !isLast) moves.push(to(releasedBy(keeper), 'gives its lease back'))
       return moves
     })
   }
