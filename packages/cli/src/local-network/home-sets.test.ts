@@ -7,7 +7,6 @@ import { homeSetsAbi, homeSetsBytecode, nodeRegistryAbi } from '@smartlayer/cont
 import { encodeHeader, type RegistryLog, type RpcHeader, registryEventOf } from '@smartlayer/node'
 import {
   type Address,
-  accepted,
   beaconOf,
   closesAt,
   type DirectoryView,
@@ -19,7 +18,6 @@ import {
   type Member,
   membersAt,
   nobleCrypto,
-  openMembershipLog,
   type PlacedEvent,
   viewOf,
   ZERO_ADDRESS,
@@ -120,10 +118,7 @@ async function membersOf(block: bigint, epoch: bigint): Promise<readonly Member[
     strict: true,
     ...range,
   })
-  const { hash } = await deployer.publicClient.getBlock({ blockNumber: block })
-  const members = membersAt(openMembershipLog({ number: block, hash }, logs.flatMap(placed)), { block, epoch })
-  if (!accepted(members)) throw new Error(members.code)
-  return members.value
+  return membersAt(logs.flatMap(placed), { block, epoch })
 }
 
 function placed(log: RegistryLog): readonly PlacedEvent[] {

@@ -1,6 +1,5 @@
 /** The epochs as this node sees them: members and beacons out of final blocks, the homes that follow, and who may connect. */
 import {
-  accepted,
   type Bytes32,
   beaconOf,
   closesAt,
@@ -13,7 +12,6 @@ import {
   type Membership,
   membersAt,
   openEpochAt,
-  openMembershipLog,
   type PlacedEvent,
   type Schedule,
   SmartLayerError,
@@ -155,16 +153,11 @@ export class EpochView {
     await this.#readEvents(finalized)
     const epoch = drawnEpoch(this.#schedule, drawn)
     const snapshot = drawn.number > 0n ? drawn.number - 1n : 0n
-    const log = openMembershipLog(
-      { number: snapshot, hash: drawn.hash },
-      this.#events.filter(({ block }) => block <= snapshot),
-    )
-    const members = membersAt(log, { block: snapshot, epoch })
-    if (!accepted(members)) throw SmartLayerError.fromData(members.code, members.facts)
+    const members = membersAt(this.#events, { block: snapshot, epoch })
     const { directory, keccak } = this.#options
     const beacon = beaconOf(epoch, drawn.randomness, keccak)
     const earlierBeacons = this.#earlierBeacons(epoch)
-    return { membership: { epoch, members: members.value, beacon, earlierBeacons, directory }, block: drawn.number }
+    return { membership: { epoch, members, beacon, earlierBeacons, directory }, block: drawn.number }
   }
 
   /** The beacons of the epochs before, the latest first. An epoch in which the chain stood still has that of the one before. */

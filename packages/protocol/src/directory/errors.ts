@@ -48,34 +48,4 @@ export const directoryErrors = {
     (f) => `The beacon of epoch ${f.epoch} is not known here.`,
     'Wait until it is read from the chain.',
   ),
-  'directory.view_missing': entry<{ epoch: bigint }>(
-    'unavailable',
-    (f) => `The members of epoch ${f.epoch} are not known here.`,
-    'Read the registry from its beginning.',
-  ),
-  'directory.block_gap': entry<{ next: bigint; got: bigint }>(
-    'unavailable',
-    (f) => `Block ${f.got} came, but block ${f.next} comes next.`,
-    'Read the blocks between first.',
-  ),
-  'directory.block_foreign': entry<{ block: bigint; finalized: bigint }>(
-    'conflict',
-    (f) => `Block ${f.block} does not follow from finalized block ${f.finalized}.`,
-    'Check the RPC endpoint: what is final does not change.',
-  ),
-  'directory.log_full': entry<{ limit: number }>(
-    'unavailable',
-    (f) => `More than ${f.limit} blocks or events wait for finality.`,
-    'Check that the chain still finalizes blocks.',
-  ),
-  'directory.event_order': entry<{ block: bigint }>(
-    'invalid',
-    (f) => `Events of block ${f.block} are out of order, or of another block.`,
-    'Check the RPC endpoint.',
-  ),
-  'directory.snapshot_unknown': entry<{ block: bigint; from: bigint; to: bigint }>(
-    'unavailable',
-    (f) => `The members as of block ${f.block} are not known here; those as of ${f.from} to ${f.to} are.`,
-    'Wait until the block is final.',
-  ),
 } as const

@@ -1,11 +1,10 @@
 /** Home anchors: the anchors that hold a shard's records and vote on them, in the order in which they propose. */
-import { SmartLayerError } from '../errors/smart-layer-error.ts'
 import type { Address, Bytes32 } from '../primitives/bytes.ts'
 import type { Hasher } from '../primitives/crypto.ts'
 import { type Member, type Membership, quorumOf } from './membership.ts'
 import type { DirectoryParameters } from './parameters.ts'
 import { byAddress, type Contenders, contendersOf, rankInto, type SaltKey, saltKeyOf } from './rendezvous.ts'
-import { type Beacons, lastDrawOf, NO_SALT, saltOfShard, shardOf } from './shard.ts'
+import { type Beacons, NO_SALT, saltOfShard, shardOf } from './shard.ts'
 
 /** Homes and shards remembered per membership; beyond it they are computed again. */
 const REMEMBERED_LIMIT = 10_000
@@ -57,32 +56,6 @@ export function homeFrom(seats: Uint32Array, anchors: readonly Member[]): Home {
   const nodes: Address[] = []
   for (let rank = 0; rank < seats.length; rank++) nodes.push(anchors[seats[rank]!]!.node)
   return { anchors: nodes, quorum: quorumOf(nodes.length) }
-}
-
-/**
- * The epoch that terms of this home name: the first since which the shard has had the same anchors in the same order, but not
- * before its last draw. `views` holds one view of each epoch, in order; the newest counts, and the older ones back to the last
- * draw must be there. Throws `directory.view_missing`.
- */
-export function homeEpochOf(shard: number, views: readonly DirectoryView[], keccak: Hasher): bigint {
-  const newest = views.at(-1)
-  if (!newest) throw SmartLayerError.of('directory.view_missing', { epoch: 1n })
-  const drawn = lastDrawOf(shard, newest.epoch, newest.parameters.rotation)
-  const home = homeOfShard(shard, newest, keccak)
-  let since = newest
-  while (since.epoch > drawn) {
-    const before = views.at(Number(since.epoch - newest.epoch) - 2)
-    if (before?.epoch !== since.epoch - 1n) {
-      throw SmartLayerError.of('directory.view_missing', { epoch: since.epoch - 1n })
-    }
-    if (before.contenders !== since.contenders && !isSame(homeOfShard(shard, before, keccak), home)) break
-    since = before
-  }
-  return since.epoch
-}
-
-function isSame(a: Home, b: Home): boolean {
-  return a.anchors.length === b.anchors.length && a.anchors.every((anchor, i) => anchor === b.anchors[i])
 }
 
 /** The home anchors of a subject (a token or a stream) under this membership. */

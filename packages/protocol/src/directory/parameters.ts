@@ -31,8 +31,7 @@ export const NETWORK_DIRECTORY: DirectoryParameters = {
 
 export const LOCAL_DIRECTORY: DirectoryParameters = { ...NETWORK_DIRECTORY, shardCount: 256, homeSize: 4 }
 
-/** How long epochs are, and how long before each its registration closes; genesis is the registry's. */
-export const NETWORK_EPOCHS = { lengthS: 86_400n, closingS: 3_600n } as const
+/** How long epochs of a local network are, and how long before each its registration closes; genesis is the registry's. */
 export const LOCAL_EPOCHS = { lengthS: 300n, closingS: 60n } as const
 
 /** Most home anchors of one shard. */

@@ -2,7 +2,7 @@
 import { type Bytes32, toHex, uintWord, ZERO_32 } from '../primitives/bytes.ts'
 import { keccakText, nobleCrypto } from '../primitives/crypto.ts'
 import { type DirectoryView, viewOf } from './home.ts'
-import type { Member, Role } from './membership.ts'
+import type { Member, Membership, Role } from './membership.ts'
 import { type DirectoryParameters, LOCAL_DIRECTORY } from './parameters.ts'
 import type { Beacons } from './shard.ts'
 
@@ -44,4 +44,17 @@ export function viewAt(
 ): DirectoryView {
   const all = { ...LOCAL_DIRECTORY, ...parameters }
   return viewOf({ epoch: BigInt(epoch), members }, { beacons: beaconsUpTo(epoch), parameters: all }, keccak)
+}
+
+/** The same as a network shows it; beacons are those of `beaconsUpTo`. */
+export function membershipAt(
+  epoch: number,
+  members: readonly Member[],
+  parameters: Partial<DirectoryParameters> = {},
+): Membership {
+  const directory = { ...LOCAL_DIRECTORY, ...parameters }
+  const earlierBeacons = Array.from({ length: Math.min(epoch, directory.rotation) - 1 }, (_, i) =>
+    idNumber(epoch - 1 - i),
+  )
+  return { epoch: BigInt(epoch), members, beacon: idNumber(epoch), earlierBeacons, directory }
 }

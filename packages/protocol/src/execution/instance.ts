@@ -10,7 +10,7 @@ import {
 } from '../composition/message.ts'
 import { effectIdOf, parseTokenRef, subsetOf, tokenOf } from '../directory/ids.ts'
 import type { CheckedInput, Cursor, End, JournalInput, OutcomeBody } from '../journal/input.ts'
-import { cursorKey, messageKey, parseReport } from '../journal/input.ts'
+import { messageKey, parseReport } from '../journal/input.ts'
 import type { Entry } from '../journal/messages.ts'
 import { dueTime, type Ended } from '../lifecycle/expiry.ts'
 import { type Bytes32, toHex, utf8 } from '../primitives/bytes.ts'
@@ -327,9 +327,4 @@ function runningActions(state: InstanceState, time: bigint): [string, string][] 
 export function topicsInTurn(topics: readonly Topic[], last: Topic | undefined): readonly Topic[] {
   const next = 1 + topics.findIndex(({ input, subset }) => input === last?.input && subset === last.subset)
   return [...topics.slice(next), ...topics.slice(0, next)]
-}
-
-/** The cursor key of a topic, as inputs move it. */
-export function topicCursor(stream: Bytes32, topic: Topic, keccak: Hasher): string {
-  return cursorKey(stream, subsetOf(topic.subset, keccak))
 }
