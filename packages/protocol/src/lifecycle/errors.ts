@@ -2,11 +2,6 @@
 import { entry } from '../errors/kind.ts'
 
 export const lifecycleErrors = {
-  'lifecycle.transition': entry<{ phase: string; event: string }>(
-    'conflict',
-    (f) => `An instance that is ${f.phase} cannot ${f.event}.`,
-    'See where the instance stands with sl token where.',
-  ),
   'lifecycle.retired': entry<{ reason: string; since: bigint }>(
     'denied',
     (f) => `The instance ended (${f.reason}) at ${f.since}: it takes no inputs and no actions any more.`,
