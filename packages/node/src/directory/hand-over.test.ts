@@ -1,8 +1,24 @@
-import { homesOver, type Membership, nobleCrypto } from '@smartlayer/protocol'
+import {
+  type Bytes32,
+  emptyRecord,
+  formatTokenRef,
+  type Homes,
+  homesOver,
+  type Membership,
+  nobleCrypto,
+  tokenOf,
+  ZERO_32,
+} from '@smartlayer/protocol'
 import { expect, test } from 'vitest'
 import { AnchoringNode } from '../anchoring-node.ts'
-import { LOCAL_PARAMETERS } from '../context.ts'
-import { MemoryWorld } from '../testing/memory-world.ts'
+import { LOCAL_PARAMETERS, type NodeContext } from '../context.ts'
+import type { Ports } from '../ports/ports.ts'
+import { ANCHOR, CONTEXT } from '../testing/lone-home.ts'
+import { MemoryWorld, memoryStore, VirtualTime } from '../testing/memory-world.ts'
+import { HandOver } from './hand-over.ts'
+import { InstanceIndex } from './instance-index.ts'
+import type { SealedPage } from './sealed-pages.ts'
+import { Standings } from './standings.ts'
 
 const { leaseMs, epsilonMs } = LOCAL_PARAMETERS
 
@@ -28,4 +44,53 @@ test('an anchor takes over nothing before its clock counts as set, and everythin
   expect(taken).toEqual([])
   await world.time.run(2_000)
   expect(taken.map(({ anchor }) => anchor).sort()).toEqual([0, 1, 2, 3].flatMap((anchor) => drawn.map(() => anchor)))
+})
+
+test('a shard names all that came before its seal, also when another shard of the same epoch was asked for before', async () => {
+  const { keccak } = nobleCrypto
+  const time = new VirtualTime()
+  const first = CONTEXT.membership()
+  const epochs = [1n, 2n, 3n].map((epoch): Membership => ({ ...first, epoch, earlierBeacons: [ZERO_32, ZERO_32] }))
+  let homes: Homes = homesOver(epochs.slice(0, 2), keccak)
+  const context = { ...CONTEXT, homes: () => homes } as NodeContext
+  const store = memoryStore(time)
+  const clock = {
+    now: () => BigInt(time.now),
+    monotonic: () => time.now,
+    after: (ms: number, run: () => void) => time.at(time.now + ms, run),
+  }
+  const ports = { clock, store, identity: { signer: ANCHOR, crypto: nobleCrypto }, telemetry: { log: () => {} } }
+  const index = new InstanceIndex({ store }, keccak)
+  const handlers = new Map<string, (from: string, message: object) => void>()
+  const told: SealedPage[] = []
+  const parts = {
+    post: {
+      on: (type: string, run: (from: string, message: object) => void) => void handlers.set(type, run),
+      send: (_: string, page: SealedPage) => void told.push(page),
+    },
+    book: { isClockSet: false, settled: async (id: Bytes32) => emptyRecord(id), anchorContext: () => ({}) },
+    index,
+    standings: new Standings({ store }, context),
+    streams: { after: () => [] },
+  }
+  const handOver = new HandOver(ports as unknown as Ports, context, parts as never)
+  const ask = async (shard: number, epoch: bigint) => {
+    handlers.get('seal-request')!('another anchor', { shard, epoch, after: ZERO_32 })
+    await time.run(time.now + 1)
+  }
+  await time.run(50)
+  homes = homesOver(epochs, keccak)
+  await ask(2, 2n)
+  const refs = Array.from({ length: 1_000 }, (_, n) => ({ chainId: 1n, contract: ANCHOR.address, tokenId: BigInt(n) }))
+  const late = refs.find((each) => homes.shardOf(tokenOf(each, keccak)) === 3)!
+  const added = index.add(`0x${'11'.repeat(32)}`, formatTokenRef(late))
+  await time.run(time.now + 50)
+  await added
+  await time.run(time.now + LOCAL_PARAMETERS.retryMs + 50)
+  await ask(3, 3n)
+  handOver.stop()
+  expect(told.map(({ shard, records }) => [shard, records.map(({ token }) => token)])).toEqual([
+    [2, []],
+    [3, [formatTokenRef(late)]],
+  ])
 })

@@ -100,7 +100,9 @@ export class HandOver {
       const sealed = seal(standings.of(shard), homes.history(shard)[0].epoch)
       if (accepted(sealed)) due.set(shard, sealed.value)
     }
-    if (due.size > 0) await standings.enter(due)
+    if (due.size === 0) return
+    await standings.enter(due)
+    this.#pages.renew()
   }
 
   /** Asks every anchor of the old sets that has not said all yet; repeating it is harmless. */
@@ -148,9 +150,13 @@ export class HandOver {
     if (asked.shard >= homes.membership.directory.shardCount) return
     const before = homes.history(asked.shard).find((set) => set.epoch < asked.epoch)
     if (!before || !mayHandOver(this.#parts.standings.of(asked.shard), before.epoch, asked.epoch)) return
-    const page = await this.#pages.page(asked)
-    if (to === this.#self) this.#take(to, page)
-    else this.#parts.post.send(to, page)
+    try {
+      const page = await this.#pages.page(asked)
+      if (to === this.#self) this.#take(to, page)
+      else this.#parts.post.send(to, page)
+    } catch (error) {
+      this.#ports.telemetry.log('error', 'home.not_told', { shard: asked.shard, error })
+    }
   }
 
   #take(from: Address, page: SealedPage): void {

@@ -43,8 +43,8 @@ export class SealedPages {
   readonly #ports: ServicePorts
   readonly #context: NodeContext
   readonly #parts: Parts
-  /** Ids by shard, gathered once an epoch: what is signed for later belongs to the home set that follows. */
-  #inventory: { readonly epoch: bigint; readonly ids: ReadonlyMap<number, readonly Bytes32[]> } | undefined
+  /** Ids by shard, gathered once after each seal: what comes to a sealed shard later belongs to the home set that follows. */
+  #inventory: ReadonlyMap<number, readonly Bytes32[]> | undefined
 
   constructor(ports: ServicePorts, context: NodeContext, parts: Parts) {
     this.#ports = ports
@@ -52,10 +52,16 @@ export class SealedPages {
     this.#parts = parts
   }
 
+  /** More shards were sealed: what was there before says nothing of them. */
+  renew(): void {
+    this.#inventory = undefined
+  }
+
   /** The page after `after`, once all that was signed before the seal has ended. */
   async page({ shard, epoch, after }: Pick<SealedPage, 'shard' | 'epoch' | 'after'>): Promise<SealedPage> {
     const { index, book, streams } = this.#parts
-    const rest = (this.#idsOf(shard) ?? []).filter((id) => id > after)
+    this.#inventory ??= this.#gather()
+    const rest = (this.#inventory.get(shard) ?? []).filter((id) => id > after)
     const ids = rest.slice(0, SEALED_PAGE_LIMIT)
     const records = ids.flatMap((id) => {
       const text = index.textOf(id)
@@ -113,21 +119,19 @@ export class SealedPages {
     return accepted(plausible(record, book.anchorContext(instance))) ? { text, asleep, record } : undefined
   }
 
-  #idsOf(shard: number): readonly Bytes32[] | undefined {
+  #gather(): ReadonlyMap<number, readonly Bytes32[]> {
     const homes = this.#context.homes()
-    const { epoch } = homes.membership
-    if (this.#inventory?.epoch !== epoch) {
-      const ids = new Map<number, Bytes32[]>()
-      const add = (subject: Bytes32, id: Bytes32) => {
-        const of = homes.shardOf(subject)
-        ids.set(of, [...(ids.get(of) ?? []), id])
-      }
-      for (const [instance, token] of this.#parts.index.tokens) add(token, instance)
-      for (const stream of this.#allStreams()) add(stream, stream)
-      for (const [of, found] of ids) ids.set(of, found.sort())
-      this.#inventory = { epoch, ids }
+    const ids = new Map<number, Bytes32[]>()
+    const add = (subject: Bytes32, id: Bytes32) => {
+      const shard = homes.shardOf(subject)
+      const known = ids.get(shard)
+      if (known) known.push(id)
+      else ids.set(shard, [id])
     }
-    return this.#inventory.ids.get(shard)
+    for (const [instance, token] of this.#parts.index.tokens) add(token, instance)
+    for (const stream of this.#allStreams()) add(stream, stream)
+    for (const found of ids.values()) found.sort()
+    return ids
   }
 
   *#allStreams(): Iterable<Bytes32> {
