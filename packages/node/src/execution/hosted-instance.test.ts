@@ -8,6 +8,7 @@ import {
   entryHash,
   firstTermOf,
   Held,
+  homesOver,
   type JournaledEntry,
   nobleCrypto,
   Placement,
@@ -47,7 +48,7 @@ function placementOf(turn: bigint): CertifiedPlacement {
 }
 
 /** A node that keeps its store when it is started again. */
-function machine() {
+function machine(context = CONTEXT) {
   const time = new VirtualTime()
   const store = memoryStore(time)
   const ports = {
@@ -74,7 +75,7 @@ function machine() {
     send: (_: string, message: { type: string }) => void sent.push(message),
     sendAll: (_: readonly string[], message: { type: string }) => void sent.push(message),
   } as unknown as PostOffice
-  const door = new QuorumDoor(ports, CONTEXT)
+  const door = new QuorumDoor(ports, context)
   const finder = {} as PlacementFinder
   const parts = {
     post,
@@ -85,7 +86,7 @@ function machine() {
     signer: new TurnSigner(ports, queueMicrotask),
   }
   const start = async () => {
-    const hosted = new HostedInstance(ports, CONTEXT, parts, loneToken())
+    const hosted = new HostedInstance(ports, context, parts, loneToken())
     await hosted.start()
     return hosted
   }
@@ -165,4 +166,25 @@ test('a place is as of when the anchor was asked that knew of nothing newer, wha
   await time.run(20)
   hosted.heardOf(ANCHOR.address, { nothingNewer: true })
   expect(await read).toMatchObject({ asOf: asked, stale: false, term: firstTermOf(1n) + 1n })
+})
+
+test('what an anchor said does not count any more once it is not home', async () => {
+  let homes = CONTEXT.homes()
+  const { start, time } = machine({ ...CONTEXT, homes: () => homes })
+  const hosted = await start()
+  hosted.place(placementOf(1n))
+  const { entries, proof } = committed()
+  hosted.take(entries, proof)
+  await time.run(1_000)
+  hosted.heardOf(ANCHOR.address, { nothingNewer: false }) // the answer to what was asked at the start
+  const fresh = { ...ANY_FRESHNESS, maxAgeMs: 50n }
+  const read = hosted.read(fresh)
+  hosted.heardOf(ANCHOR.address, { nothingNewer: true })
+  await read
+  const first = CONTEXT.membership()
+  const members = first.members.map((member) => ({ ...member, node: NODE.address }))
+  homes = homesOver([first, { ...first, epoch: 2n, members, earlierBeacons: [ZERO_32] }], keccak)
+  const refused = expect(hosted.read(fresh)).rejects.toMatchObject({ code: 'query.too_old' })
+  await time.run(time.now + 1_100)
+  await refused
 })

@@ -599,8 +599,10 @@ export class HostedInstance {
     const n = BigInt(confirmed.state.n)
     const executor = this.#executor
     const leads = executor?.lease.mayAct(0) === true && executor.hasConfirmedAll(n)
-    const tolerated = faultsTolerated(this.#home.anchors.length)
-    const asOf = leads ? now : knownAsOf({ n, time: confirmed.time }, this.#said.values(), tolerated)
+    const { anchors } = this.#home
+    // What anchors of an earlier home set said does not count: others commit now, and they need not hear of it.
+    const said = anchors.flatMap((anchor) => this.#said.get(anchor) ?? [])
+    const asOf = leads ? now : knownAsOf({ n, time: confirmed.time }, said, faultsTolerated(anchors.length))
     return { state: confirmed.state, expires: placed.expires, asOf, leads, now }
   }
 
